@@ -1,0 +1,37 @@
+"""What every test shares: markers that skip with a reason that says what is missing."""
+
+import os
+import shutil
+import subprocess
+from functools import cache
+
+import pytest
+
+
+@cache
+def missing_privilege() -> str | None:
+    """Why this process cannot act as root, or None."""
+    if os.geteuid() == 0:
+        return None
+    if shutil.which("sudo") is None:
+        return "needs root: not root, and there is no sudo"
+    asked = subprocess.run(["sudo", "-n", "true"], capture_output=True, timeout=10, check=False)
+    return None if asked.returncode == 0 else "needs root: sudo asks for a password"
+
+
+@cache
+def missing_qemu() -> str | None:
+    """Why no QEMU can be started, or None."""
+    if shutil.which("qemu-system-x86_64") is None:
+        return "needs QEMU: qemu-system-x86_64 is not in PATH (`labctl lab provision local`)"
+    return None
+
+
+REQUIREMENTS = {"root": missing_privilege, "qemu": missing_qemu}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose marker asks for what this machine lacks, and say what that is."""
+    for marker, missing in REQUIREMENTS.items():
+        if item.get_closest_marker(marker) and (reason := missing()):
+            pytest.skip(reason)

@@ -1,0 +1,1 @@
+"""Tests on the real thing: QEMU, network namespaces, playbooks."""

@@ -1,0 +1,1 @@
+"""Tests without root and without QEMU: the quick loop."""
