@@ -1,0 +1,84 @@
+# make demo   sets up all that labctl needs on this machine, and runs the quickstart campaign
+# make test   sets up all that the tests need, and runs every test
+# make check  the quick loop: lint, format, types, unit tests; no root
+# make setup  the common first part;  make lock, make clean
+#
+# A step that is done leaves a stamp in .venv/.stamps and is not done again until what it depends on changes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/.stamps
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input install --no-compile --progress-bar off
+LOCK := $(BIN)/uv --quiet pip compile pyproject.toml --group build --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-emit-find-links --annotation-style line \
+  --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+GUEST := $(wildcard labctl/guest/*.py labctl/guest/*.c labctl/guest/*.h labctl/guest/*.S labctl/guest/*.ld labctl/guest/src/*)
+LAB := $(shell find playbooks inventory/local -type f)
+export PATH := $(abspath $(BIN)):$(PATH):/usr/sbin:/sbin
+
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.PHONY: help demo setup test check lint lock clean
+.SECONDARY:
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,4p
+
+demo: setup
+	@labctl run campaigns/quickstart.yaml
+
+setup: $(DONE)/lab
+
+test: $(DONE)/lab $(DONE)/dev
+	@pytest -rs
+
+check: lint $(DONE)/labctl
+	@pytest -q -m "not root and not qemu and not slow"
+
+lint: $(DONE)/dev
+	@ruff check .
+	@ruff format --check --quiet .
+	@mypy
+	@yamllint --strict .
+	@ansible-lint --quiet playbooks inventory
+
+lock: $(DONE)/dev
+	@$(LOCK) --output-file requirements.txt
+	@$(LOCK) --group dev --constraints requirements.txt --output-file requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) build dist labctl/guest/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A virtual environment, a compiler for the guest.
+$(DONE)/venv: scripts/bootstrap.sh
+	@scripts/bootstrap.sh $(VENV) $(PYTHON)
+	@mkdir -p $(DONE) && touch $@
+
+# What labctl stands on, as locked.
+$(DONE)/runtime: requirements.txt $(DONE)/venv
+	@echo "==> installing what labctl stands on"
+	@$(PIP) --require-hashes --only-binary :all: -r requirements.txt
+	@touch $@
+
+# labctl itself, in place; its build compiles the guest.
+$(DONE)/labctl: pyproject.toml hatch_build.py $(GUEST) $(DONE)/runtime
+	@echo "==> installing labctl, compiling its guest"
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# QEMU and what else the embedded lab needs; again if somebody removed it since.
+$(DONE)/lab: $(LAB) $(DONE)/labctl $(if $(shell PATH="$(PATH)" command -v qemu-system-x86_64),,always)
+	@echo "==> provisioning the lab on this machine"
+	@labctl lab provision local --yes
+	@touch $@
+
+# What the tests and checks need besides.
+$(DONE)/dev: requirements-dev.txt $(DONE)/runtime
+	@echo "==> installing what the tests need"
+	@$(PIP) --require-hashes --only-binary :all: -r requirements-dev.txt
+	@touch $@
+
+always:
+.PHONY: always
