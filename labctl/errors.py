@@ -17,6 +17,9 @@ Each carries the fault, the place it is in (`file.yaml:12`, a host, a flag) and,
 the mend. The command line prints `str(error)` and exits with `exit_code`; it shows no traceback.
 """
 
+# An error is named for what happened, as its reader will say it: no `Error` at the end of each.
+# ruff: noqa: N818
+
 from collections.abc import Sequence
 from typing import ClassVar
 

@@ -1,0 +1,137 @@
+"""The campaign: one file's content, checked.
+
+`labctl.campaign.load_campaign` reads one from a file and reports every fault with its line. A
+campaign built in Python is checked by the same code, and is always complete: a field that only the
+matrix gives (say `link.bandwidth`) takes its first level.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from labctl.campaign.factors import fill_from_matrix, shape
+from labctl.campaign.scalars import COUNT, name
+from labctl.campaign.specs import (
+    TRANSPORT,
+    AlgorithmKind,
+    AlgorithmSpec,
+    GuestSpec,
+    LimitsSpec,
+    LinkSpec,
+    Spec,
+    TimingSpec,
+    Transport,
+    reads,
+)
+
+__all__ = [
+    "BUILT_IN",
+    "AlgorithmKind",
+    "AlgorithmSpec",
+    "Campaign",
+    "GuestSpec",
+    "LimitsSpec",
+    "LinkSpec",
+    "TimingSpec",
+    "Transport",
+]
+
+BUILT_IN: dict[str, AlgorithmSpec] = {
+    "stop_and_copy": AlgorithmSpec(name="stop_and_copy", kind="stop_and_copy"),
+    "precopy": AlgorithmSpec(name="precopy", kind="precopy"),
+    "postcopy": AlgorithmSpec(name="postcopy", kind="postcopy"),
+    "hybrid": AlgorithmSpec(name="hybrid", kind="hybrid"),
+}
+"""The variants that every campaign has."""
+
+CAMPAIGN_NAME = name(
+    "a campaign's name",
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}",
+    "write at most 60 letters, digits, `_`, `.` or `-`, a letter or digit first",
+)
+LAB_NAME = name("a lab's name or path", r"[^\x00\n]{1,4096}", "write a name or a path")
+REPETITIONS = COUNT.within(1, 10_000)
+WARMUPS = COUNT.within(0, 1_000)
+OPTIONAL_SEED = COUNT.within(0, 2**63 - 1, optional=True)
+
+
+class Campaign(Spec):
+    """One campaign. Frozen; `matrix`, `exclude` and `include` hold canonical names and levels."""
+
+    name: Annotated[str, reads(CAMPAIGN_NAME), CAMPAIGN_NAME]
+    """names the campaign and its runs"""
+    lab: Annotated[str, reads(LAB_NAME), LAB_NAME] = "local"
+    """a name under `inventory/`, or a path; `local` is the embedded lab"""
+    guest: GuestSpec
+    link: LinkSpec
+    limits: LimitsSpec = LimitsSpec()
+    algorithm: str = "precopy"
+    """the variant of every cell, where the matrix does not vary it"""
+    algorithms: dict[str, AlgorithmSpec] = Field(default_factory=dict)
+    """variants by name; the four built-in names are always there"""
+    transport: Annotated[Transport, reads(TRANSPORT), TRANSPORT] = "tcp"
+    """what carries the migration: tcp or rdma"""
+    matrix: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """factors and their levels"""
+    exclude: tuple[dict[str, str], ...] = ()
+    """cells to leave out: those that match every level named"""
+    include: tuple[dict[str, str], ...] = ()
+    """cells to add: one level for every factor"""
+    repetitions: Annotated[int, reads(REPETITIONS), REPETITIONS] = 3
+    """blocks: each runs every cell once"""
+    warmups: Annotated[int, reads(WARMUPS), WARMUPS] = 1
+    """trials run first and discarded"""
+    seed: Annotated[int | None, reads(OPTIONAL_SEED), OPTIONAL_SEED] = None
+    """seed of the order of trials; left out: derived from the campaign itself"""
+    timing: TimingSpec = TimingSpec()
+    source_text: str = Field(default="", exclude=True, repr=False)
+    """the file's text, when it came from one"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shaped(cls, data: Any) -> Any:
+        """Canonical matrix, named variants, fields that only the matrix gives. CampaignError."""
+        if not isinstance(data, Mapping):
+            return data
+        found = shape(data)
+        found.raise_problems()
+        shaped = {
+            **data,
+            "matrix": found.matrix,
+            "exclude": found.exclude,
+            "include": found.include,
+            "algorithms": with_names(data.get("algorithms")),
+        }
+        return fill_from_matrix(shaped, found.matrix)
+
+    @property
+    def variants(self) -> dict[str, AlgorithmSpec]:
+        """Every variant that can be named: the built-in ones and the campaign's own."""
+        return BUILT_IN | self.algorithms
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The factors' names: `algorithm` first (always there), then the matrix's order."""
+        return ("algorithm", *(factor for factor in self.matrix if factor != "algorithm"))
+
+    @property
+    def order_seed(self) -> int:
+        """`seed`, or one derived from the canonical text: the same campaign, the same order."""
+        if self.seed is not None:
+            return self.seed
+        text = self.model_dump_json(exclude_defaults=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+
+
+def with_names(algorithms: object) -> object:
+    """Each variant's mapping with the name it is listed under."""
+    if algorithms is None:
+        return {}
+    if not isinstance(algorithms, Mapping):
+        return algorithms
+    return {
+        key: {**variant, "name": key} if isinstance(variant, Mapping) else variant
+        for key, variant in algorithms.items()
+    }

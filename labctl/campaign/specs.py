@@ -1,0 +1,125 @@
+"""What one cell is made of: the guest, the link, the limits, the algorithm.
+
+A field's name in a file is its Python name without the unit: `memory: 256MiB` is
+`memory_bytes == 268435456`. Every scalar here but an algorithm's name and kind can be a factor.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from labctl.campaign.scalars import BANDWIDTH, COUNT, DURATION, FLAG, RATE, SIZE, Scalar, choice
+
+MIB = 2**20
+PAGE_BYTES = 4096
+
+PATTERN = choice("sequential", "random")
+FILL = choice("zero", "random")
+GUEST_KIND = choice("builtin")
+ALGORITHM_KIND = choice("stop_and_copy", "precopy", "postcopy", "hybrid")
+TRANSPORT = choice("tcp", "rdma")
+
+MEMORY = SIZE.within(32 * MIB, 2**46, step=MIB)
+WORKING_SET = SIZE.within(PAGE_BYTES, 2**46, step=PAGE_BYTES)
+WRITE_RATE = RATE.within(0, 2**40)
+VCPUS = COUNT.within(1, 32)
+SEED = COUNT.within(0, 2**63 - 1)
+LINK_BANDWIDTH = BANDWIDTH.within(100_000, 10**12)
+MTU = COUNT.within(576, 65_535)
+TOTAL_TIME = DURATION.within(0.1, 86_400)
+DOWNTIME = DURATION.within(0.001, 2_000)
+MAX_BANDWIDTH = RATE.within(1_000, 2**40, optional=True)
+MULTIFD_CHANNELS = COUNT.within(0, 255)
+SWITCH_AFTER_PASSES = COUNT.within(1, 10_000)
+OBSERVED = DURATION.within(0.1, 3_600)
+
+AlgorithmKind = Literal["stop_and_copy", "precopy", "postcopy", "hybrid"]
+Transport = Literal["tcp", "rdma"]
+
+
+def file_name_of(field: str) -> str:
+    """A field's name in a file: without its unit."""
+    return re.sub(r"_(bytes_per_s|bits_per_s|bytes|s)$", "", field)
+
+
+def reads(scalar: Scalar) -> BeforeValidator:
+    """The validator of a field that holds this kind of value."""
+    return BeforeValidator(scalar.validate)
+
+
+class Spec(BaseModel):
+    """Frozen, strict about keys; reads the file's names and the Python names."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=file_name_of,
+        validate_by_name=True,
+        validate_by_alias=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class GuestSpec(Spec):
+    """The machine that is migrated, and what it does to its memory."""
+
+    kind: Annotated[Literal["builtin"], reads(GUEST_KIND), GUEST_KIND] = "builtin"
+    """`builtin`: labctl's own bare-metal guest"""
+    memory_bytes: Annotated[int, reads(MEMORY), MEMORY]
+    """the machine's memory, in whole MiB"""
+    working_set_bytes: Annotated[int, reads(WORKING_SET), WORKING_SET]
+    """the pages that are written at all"""
+    pattern: Annotated[Literal["sequential", "random"], reads(PATTERN), PATTERN] = "random"
+    """the order in which the working set's pages are written"""
+    fill: Annotated[Literal["zero", "random"], reads(FILL), FILL] = "random"
+    """what the memory outside the working set holds (zero pages cost almost nothing to send)"""
+    write_rate_bytes_per_s: Annotated[int, reads(WRITE_RATE), WRITE_RATE] = 0
+    """bytes of pages written per second, by all vCPUs together"""
+    vcpus: Annotated[int, reads(VCPUS), VCPUS] = 1
+    """virtual CPUs, each of which writes its part"""
+    seed: Annotated[int, reads(SEED), SEED] = 1
+    """seed of the guest's contents and of the random pattern"""
+
+
+class LinkSpec(Spec):
+    """The link that the migration crosses."""
+
+    bandwidth_bits_per_s: Annotated[int, reads(LINK_BANDWIDTH), LINK_BANDWIDTH]
+    """what the link is shaped to, each way, in bits"""
+    mtu: Annotated[int, reads(MTU), MTU] = 1500
+    """the largest packet, in bytes"""
+
+
+class LimitsSpec(Spec):
+    """How long a migration may take, and how long it may stop the guest."""
+
+    total_time_s: Annotated[float, reads(TOTAL_TIME), TOTAL_TIME] = 60.0
+    """a migration that has not switched over by then is `not_converged`"""
+    downtime_s: Annotated[float, reads(DOWNTIME), DOWNTIME] = 0.3
+    """QEMU's `downtime-limit`: the stop it may plan for when it switches over"""
+
+
+class AlgorithmSpec(Spec):
+    """One variant of an algorithm: its kind and its options."""
+
+    name: str
+    kind: Annotated[AlgorithmKind, reads(ALGORITHM_KIND), ALGORITHM_KIND]
+    """stop_and_copy, precopy, postcopy or hybrid"""
+    max_bandwidth_bytes_per_s: Annotated[int | None, reads(MAX_BANDWIDTH), MAX_BANDWIDTH] = None
+    """QEMU's own limit of its transfer; `none`: the link is the limit"""
+    multifd_channels: Annotated[int, reads(MULTIFD_CHANNELS), MULTIFD_CHANNELS] = 0
+    """parallel connections of multifd; 0: off"""
+    preempt: Annotated[bool, reads(FLAG), FLAG] = False
+    """postcopy only: requested pages overtake the others (`postcopy-preempt`)"""
+    switch_after_passes: Annotated[int, reads(SWITCH_AFTER_PASSES), SWITCH_AFTER_PASSES] = 1
+    """hybrid only: passes over the memory before the switch to postcopy"""
+
+
+class TimingSpec(Spec):
+    """How long a trial watches the guest around the migration. Not a factor."""
+
+    baseline_s: Annotated[float, reads(OBSERVED), OBSERVED] = Field(default=1.0)
+    """before: what the guest does when it is left alone"""
+    settle_s: Annotated[float, reads(OBSERVED), OBSERVED] = Field(default=0.5)
+    """after: until the memory check"""
