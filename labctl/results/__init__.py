@@ -1,0 +1,1 @@
+"""The results directory: its versioned schema, written whole or not at all, and read back years later."""

@@ -1,0 +1,239 @@
+"""The record of one trial, `trial.json`: what it was, how it ended, and what was read on the way.
+
+A record survives a round trip whole: keys that this version does not know, at any depth, are kept
+and written back. `schema_version` counts changes that an older reader would misread; a record of an
+older version is lifted by `upgrade`, one of a newer version is refused. New keys alone do not change
+the version.
+
+A trial is one migration of one machine. Room for what is to come: machines that migrate at the same
+time are trials that share a `group`; a machine that is reached by several links has several entries
+in `links`; what an application inside the guest measured stands in `application`.
+"""
+
+import json
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from labctl.errors import ResultsError
+
+SCHEMA_VERSION = 1
+
+Scalar = bool | int | float | str | None
+"""A cell of the frame."""
+
+Side = Literal["source", "destination"]
+
+
+class Outcome(StrEnum):
+    """How a trial ended."""
+
+    COMPLETED = "completed"
+    """The destination runs, beats and passed the memory check, whatever the source says."""
+    NOT_CONVERGED = "not_converged"
+    """The limit came first, and the machine runs on the source."""
+    FAILED = "failed"
+    """It could not be done; `reason` says what happened."""
+    UNSUPPORTED = "unsupported"
+    """It was not tried: the rule `rule` says why."""
+    INVALID_LOAD = "invalid_load"
+    """The machine did not write at the rate asked, so no figure would say what it claims."""
+    INTERRUPTED = "interrupted"
+    """The run was ended from outside; the attempt is kept, and a resumed run repeats the trial."""
+
+
+class Verdict(StrEnum):
+    """What became of the machine."""
+
+    ON_DESTINATION = "on_destination"
+    ON_SOURCE = "on_source"
+    PAUSED_RECOVERABLE = "paused_recoverable"
+    LOST = "lost"
+    DUPLICATED = "duplicated"
+
+
+class Part(BaseModel):
+    """A part of a record. Unknown keys are kept."""
+
+    model_config = ConfigDict(extra="allow", validate_assignment=True)
+
+
+class Times(Part):
+    """Moments on the observer's clock (its host's CLOCK_MONOTONIC), in ns."""
+
+    entered: dict[str, int] = Field(default_factory=dict)
+    """When each state of the trial was entered: prepare, boot, fill, baseline, ..."""
+    migrate_start_ns: int | None = None
+    """When `migrate` was sent to the source."""
+    migrate_end_ns: int | None = None
+    """When the migration was over for both ends: completed, failed or cancelled."""
+
+
+class Anchor(Part):
+    """Two clocks of one host read at the same moment, in ns."""
+
+    monotonic_ns: int
+    realtime_ns: int
+
+
+class Clocks(Part):
+    """What ties the hosts' clocks together."""
+
+    one_clock: bool = True
+    """Source, destination and observer share one CLOCK_MONOTONIC (they are on one host)."""
+    anchors: dict[str, list[Anchor]] = Field(default_factory=dict)
+    """Per `source`, `destination` and `observer`, in the order they were taken."""
+
+
+class QemuRecord(Part):
+    """One QEMU of the trial, as it was and as it said."""
+
+    version: str | None = None
+    path: str | None = None
+    argv: list[str] = Field(default_factory=list)
+    machine_type: str | None = None
+    accelerator: str | None = None
+    capabilities_in_force: dict[str, Any] = Field(default_factory=dict)
+    """Read back from QEMU after the set-up."""
+    parameters_in_force: dict[str, Any] = Field(default_factory=dict)
+    user: str | None = None
+
+
+class MemoryCheck(Part):
+    """The guest's own comparison of all its memory with what it must hold."""
+
+    pages_checked: int
+    pages_bad: int
+    first_bad_address: int | None = None
+    work_regressed: bool = False
+    seq_regressed: bool = False
+
+
+class GuestRecord(Part):
+    """The guest, by its image and by its own account."""
+
+    kind: str = "builtin"
+    sha256: str | None = None
+    hello: dict[str, Any] | None = None
+    """Its first record: nonce, TSC frequency, memory, working set, fill, vCPUs."""
+    check: MemoryCheck | None = None
+    """None when it was not asked, or did not answer."""
+
+
+class LinkRecord(Part):
+    """One link between the hosts."""
+
+    asked_bits_per_s: int | None = None
+    goodput_bits_per_s: float | None = None
+    """Measured before the campaign, payload only."""
+    rtt_idle_ms: float | None = None
+    rtt_loaded_ms: float | None = None
+    counters_before: dict[str, Any] = Field(default_factory=dict)
+    counters_after: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrialRecord(Part):
+    """All of a trial that is not a table. Its tables stand beside it."""
+
+    schema_version: int = SCHEMA_VERSION
+
+    number: int
+    name: str
+    """`<number>-<cell>`, as in the plan."""
+    cell: str
+    block: int
+    attempt: int = 1
+    """How many times it was begun, this time included."""
+    warmup: bool = False
+    direction: str = "forward"
+    pair: str | None = None
+    campaign: str
+    run: str
+    group: str | None = None
+    """Trials whose machines migrated at the same time share it."""
+    shared_host: bool = False
+    """Another run used a host of the pair at the same time, and was allowed to."""
+
+    spec: dict[str, Any] = Field(default_factory=dict)
+    """The cell in full: factors, guest, link, limits, algorithm, transport."""
+
+    outcome: Outcome
+    verdict: Verdict | None = None
+    reason: str | None = None
+    rule: str | None = None
+
+    times: Times = Field(default_factory=Times)
+    clocks: Clocks = Field(default_factory=Clocks)
+    qemu: dict[str, QemuRecord] = Field(default_factory=dict)
+    """By side."""
+    guest: GuestRecord = Field(default_factory=GuestRecord)
+    links: dict[str, LinkRecord] = Field(default_factory=dict)
+    """By name; the one that memory crosses is `migration`."""
+    application: dict[str, Any] | None = None
+    final_query_migrate: dict[str, Any] | None = None
+    """The source's last reply to query-migrate, in QEMU's own keys."""
+    destination_final: dict[str, Any] | None = None
+    figures: dict[str, Scalar] = Field(default_factory=dict)
+    """The derived columns of the frame."""
+
+    def asked(self, part: str, key: str) -> Any:
+        """A value of the cell, such as `asked("guest", "vcpus")`; None where it is not there."""
+        found = self.spec.get(part)
+        return found.get(key) if isinstance(found, dict) else None
+
+    def to_json(self) -> str:
+        """The text of `trial.json`."""
+        return self.model_dump_json(indent=1) + "\n"
+
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""By the version they lift from; each yields a record of the next version."""
+
+
+def upgrade(data: dict[str, Any], *, place: str) -> dict[str, Any]:
+    """Lift the JSON object of a record to this version.
+
+    Raises:
+        ResultsError: it has no version, or a newer one, or one that cannot be lifted any more.
+    """
+    version = data.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ResultsError("says no schema_version", place=place, mend=_NOT_OURS)
+    if version > SCHEMA_VERSION:
+        raise ResultsError(
+            f"has schema version {version}; this labctl reads up to {SCHEMA_VERSION}",
+            place=place,
+            mend="read it with the version of labctl that wrote it, or a newer one",
+        )
+    while version < SCHEMA_VERSION:
+        if version not in UPGRADES:
+            raise ResultsError(f"schema version {version} is no longer read", place=place)
+        data = UPGRADES[version](data)
+        version += 1
+        data["schema_version"] = version
+    return data
+
+
+_NOT_OURS = "is it a file that labctl wrote? Restore it, or move the trial's folder away"
+
+
+def parse_record(text: str, *, place: str) -> TrialRecord:
+    """The record in the text of a `trial.json`; `place` is named in faults.
+
+    Raises:
+        ResultsError: it is not JSON, not a record, or of a version that cannot be read.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ResultsError(f"is not JSON ({error})", place=place, mend=_NOT_OURS) from None
+    if not isinstance(data, dict):
+        raise ResultsError("is not a JSON object", place=place, mend=_NOT_OURS)
+    try:
+        return TrialRecord.model_validate(upgrade(data, place=place))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise ResultsError(f"`{where}`: {first['msg']}", place=place, mend=_NOT_OURS) from None
