@@ -1,0 +1,1 @@
+"""The built-in guest: a freestanding program that is part of the instrument. See README.md."""
