@@ -38,7 +38,10 @@ class GuestHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it collects files; `version` is "standard" or "editable"."""
         root = Path(self.root)
-        image = load_guest_builder(root).build_guest(root / GUEST_BUILD)
+        try:
+            image = load_guest_builder(root).build_guest(root / GUEST_BUILD)
+        except RuntimeError as error:  # says what is missing, and what to do about it
+            self.app.abort(str(error))
         if version == "editable":
             return  # a checkout's own folders are used in place
         force_include = build_data["force_include"]
