@@ -40,34 +40,40 @@ CONTAINER = ("-O", "elf32-i386")
 def build_guest(out_dir: Path) -> Path:
     """Compiles the guest to `out_dir`/guest.elf and returns its path.
 
-    Raises RuntimeError, with the mend, when a tool is missing or a tool fails.
+    Raises RuntimeError, with the mend, when a tool is missing, or with its words when it fails.
     """
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
-        raise RuntimeError(f"the guest cannot be built without {', '.join(missing)}: apt install gcc")
+        raise RuntimeError(f"no {', '.join(missing)} to build the guest with: apt install gcc")
     out_dir.mkdir(parents=True, exist_ok=True)
+    defines = (f'-DSOURCE_ID="{source_id()}"', f"-ffile-prefix-map={SOURCES}=.")
     with tempfile.TemporaryDirectory(prefix="build-", dir=out_dir) as scratch:
         objects = []
-        for source in sorted([*SOURCES.glob("*.S"), *SOURCES.glob("*.c")]):
-            target = os.path.join(scratch, source.name + ".o")
-            _run("gcc", *COMPILE, f"-ffile-prefix-map={SOURCES}=.", "-c", source.name, "-o", target)
-            objects.append(target)
-        linked, image = os.path.join(scratch, "guest64.elf"), os.path.join(scratch, "guest.elf")
-        _run("ld", *LINK, "-T", "link.ld", *objects, "-o", linked)
-        _run("objcopy", *CONTAINER, linked, image)
-        return Path(os.replace(image, out_dir / "guest.elf") or out_dir / "guest.elf")
+        for source in (path for path in _sources() if path.suffix in {".S", ".c"}):
+            objects.append(f"{scratch}/{source.name}.o")
+            _run("gcc", *COMPILE, *defines, "-c", source.name, "-o", objects[-1])
+        _run("ld", *LINK, "-T", "link.ld", *objects, "-o", f"{scratch}/guest64.elf")
+        _run("objcopy", *CONTAINER, f"{scratch}/guest64.elf", f"{scratch}/guest.elf")
+        return Path(scratch, "guest.elf").replace(out_dir / "guest.elf")
 
 
 def guest_image() -> Path:
-    """The guest's image, built first when it is missing or older than its sources.
+    """The guest's image, built first when there is none or when it comes from other sources.
 
-    An image that is only older is good enough where there is no compiler.
-    Raises RuntimeError, with the mend, when there is none and none can be built.
+    The image names the sources it was made of, so file times (which installers change) do not
+    matter. Raises RuntimeError, with the mend, when it has to be built and cannot be.
     """
-    sources = [Path(__file__), *SOURCES.iterdir()]
-    if IMAGE.exists() and all(IMAGE.stat().st_mtime_ns >= s.stat().st_mtime_ns for s in sources):
+    if IMAGE.exists() and source_id().encode() in IMAGE.read_bytes():
         return IMAGE
     return build_guest(IMAGE.parent)
+
+
+def source_id() -> str:
+    """The SHA-256 of all sources and flags, as hex digits."""
+    digest = hashlib.sha256(repr((COMPILE, LINK, CONTAINER)).encode())
+    for source in _sources():
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def guest_sha256(path: Path | None = None) -> str:
@@ -75,9 +81,15 @@ def guest_sha256(path: Path | None = None) -> str:
     return hashlib.sha256((path or guest_image()).read_bytes()).hexdigest()
 
 
+def _sources() -> list[Path]:
+    return sorted(path for path in SOURCES.iterdir() if path.suffix in {".S", ".c", ".h", ".ld"})
+
+
 def _run(*command: str) -> None:
     environment = {**os.environ, "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"}
-    done = subprocess.run(command, cwd=SOURCES, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=SOURCES, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"building the guest failed: {' '.join(command)}\n{done.stderr}")
 

@@ -19,6 +19,9 @@ struct multiboot_start {
 
 extern const char image_end[];
 
+/* What build.py looks for, to know whether the image is that of the sources at hand. */
+__attribute__((used)) static const char source_id[] = SOURCE_ID;
+
 _Noreturn void guest_main(const struct multiboot_start *multiboot);
 
 _Noreturn void guest_main(const struct multiboot_start *multiboot)
