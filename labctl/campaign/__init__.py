@@ -1,21 +1,75 @@
-"""The campaign file: its models."""
+"""The campaign: one YAML file, checked, expanded into cells, ordered into a plan.
 
-from labctl.campaign.models import (
-    BUILT_IN,
+Pure: nothing here does any I/O but reading the campaign's file.
+
+    campaign = load_campaign("campaigns/quickstart.yaml")   # CampaignError names file:line
+    cells = expand(campaign)                                # one a combination of levels
+    plan = make_plan(campaign, pairs)                       # every trial, in order, refusals too
+"""
+
+from labctl.campaign.cells import Cell, expand
+from labctl.campaign.loader import dump_campaign, load_campaign, parse_campaign
+from labctl.campaign.models import BUILT_IN, Campaign
+from labctl.campaign.names import cell_name, parse_cell_name
+from labctl.campaign.plan import (
+    Direction,
+    Pairs,
+    Plan,
+    PlannedTrial,
+    differences,
+    estimate_transfer_s,
+    estimate_trial_s,
+    make_plan,
+)
+from labctl.campaign.rules import (
+    RULES,
+    Capabilities,
+    Refusal,
+    Rule,
+    asked_capabilities,
+    first_refusal,
+    rules_page,
+)
+from labctl.campaign.specs import (
+    AlgorithmKind,
     AlgorithmSpec,
-    Campaign,
     GuestSpec,
     LimitsSpec,
     LinkSpec,
     TimingSpec,
+    Transport,
 )
 
 __all__ = [
     "BUILT_IN",
+    "RULES",
+    "AlgorithmKind",
     "AlgorithmSpec",
     "Campaign",
+    "Capabilities",
+    "Cell",
+    "Direction",
     "GuestSpec",
     "LimitsSpec",
     "LinkSpec",
+    "Pairs",
+    "Plan",
+    "PlannedTrial",
+    "Refusal",
+    "Rule",
     "TimingSpec",
+    "Transport",
+    "asked_capabilities",
+    "cell_name",
+    "differences",
+    "dump_campaign",
+    "estimate_transfer_s",
+    "estimate_trial_s",
+    "expand",
+    "first_refusal",
+    "load_campaign",
+    "make_plan",
+    "parse_campaign",
+    "parse_cell_name",
+    "rules_page",
 ]

@@ -9,11 +9,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
-from labctl.campaign.factors import fill_from_matrix, shape
-from labctl.campaign.scalars import COUNT, name
+from labctl.campaign.factors import fill_from_matrix
+from labctl.campaign.scalars import COUNT, Scalar, name
+from labctl.campaign.shape import shape
 from labctl.campaign.specs import (
+    BUILT_IN_NAMES,
     TRANSPORT,
     AlgorithmKind,
     AlgorithmSpec,
@@ -25,6 +27,7 @@ from labctl.campaign.specs import (
     Transport,
     reads,
 )
+from labctl.errors import InputError
 
 __all__ = [
     "BUILT_IN",
@@ -39,22 +42,30 @@ __all__ = [
 ]
 
 BUILT_IN: dict[str, AlgorithmSpec] = {
-    "stop_and_copy": AlgorithmSpec(name="stop_and_copy", kind="stop_and_copy"),
-    "precopy": AlgorithmSpec(name="precopy", kind="precopy"),
-    "postcopy": AlgorithmSpec(name="postcopy", kind="postcopy"),
-    "hybrid": AlgorithmSpec(name="hybrid", kind="hybrid"),
+    kind: AlgorithmSpec.model_validate({"name": kind, "kind": kind}) for kind in BUILT_IN_NAMES
 }
 """The variants that every campaign has."""
+
+
+def _parse_lab(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise InputError(f"{text!r} is not a lab", mend="write a name under `inventory/` or a path")
+    return text
+
 
 CAMPAIGN_NAME = name(
     "a campaign's name",
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}",
     "write at most 60 letters, digits, `_`, `.` or `-`, a letter or digit first",
 )
-LAB_NAME = name("a lab's name or path", r"[^\x00\n]{1,4096}", "write a name or a path")
+LAB_NAME = Scalar("a lab's name or path", _parse_lab, str, (str,))
 REPETITIONS = COUNT.within(1, 10_000)
 WARMUPS = COUNT.within(0, 1_000)
 OPTIONAL_SEED = COUNT.within(0, 2**63 - 1, optional=True)
+
+
+COLLECT = {"problems": "collected by the caller"}
+"""Validation context of a caller who reports the problems of the matrix itself."""
 
 
 class Campaign(Spec):
@@ -91,12 +102,16 @@ class Campaign(Spec):
 
     @model_validator(mode="before")
     @classmethod
-    def _shaped(cls, data: Any) -> Any:
-        """Canonical matrix, named variants, fields that only the matrix gives. CampaignError."""
+    def _shaped(cls, data: Any, info: ValidationInfo) -> Any:
+        """Canonical matrix, named variants, fields that only the matrix gives.
+
+        Raises CampaignError, unless the context says that the caller collects problems itself.
+        """
         if not isinstance(data, Mapping):
             return data
         found = shape(data)
-        found.raise_problems()
+        if info.context is not COLLECT:
+            found.raise_problems()
         shaped = {
             **data,
             "matrix": found.matrix,

@@ -98,7 +98,7 @@ def shown(value: object) -> str:
 
 def nearest(word: str, known: list[str]) -> str:
     """The mend for a word that is not `known`: the nearest, or all."""
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    close = get_close_matches(word, known, n=1, cutoff=0.65)
     if close:
         return f"did you mean `{close[0]}`?"
     return f"write one of {', '.join(known)}" if known else "leave it out"

@@ -17,7 +17,9 @@ PAGE_BYTES = 4096
 PATTERN = choice("sequential", "random")
 FILL = choice("zero", "random")
 GUEST_KIND = choice("builtin")
-ALGORITHM_KIND = choice("stop_and_copy", "precopy", "postcopy", "hybrid")
+BUILT_IN_NAMES = ("stop_and_copy", "precopy", "postcopy", "hybrid")
+"""The kinds of algorithm, and the variants that every campaign has."""
+ALGORITHM_KIND = choice(*BUILT_IN_NAMES)
 TRANSPORT = choice("tcp", "rdma")
 
 MEMORY = SIZE.within(32 * MIB, 2**46, step=MIB)
@@ -123,3 +125,12 @@ class TimingSpec(Spec):
     """before: what the guest does when it is left alone"""
     settle_s: Annotated[float, reads(OBSERVED), OBSERVED] = Field(default=0.5)
     """after: until the memory check"""
+
+
+def working_set_room(memory_bytes: int) -> int:
+    """The largest working set, in bytes, of a guest with so much memory.
+
+    The built-in guest needs the first 2 MiB, a counter of 4 bytes for each page it writes, and page
+    tables; firmware keeps some. This leaves a little more than that.
+    """
+    return memory_bytes - 4 * MIB - memory_bytes // 512

@@ -1,0 +1,58 @@
+"""Cells: a campaign's matrix, expanded."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from labctl.campaign.factors import FACTORS, combinations, matches
+from labctl.campaign.models import Campaign
+from labctl.campaign.names import cell_name
+from labctl.campaign.specs import AlgorithmSpec, GuestSpec, LimitsSpec, LinkSpec, Transport
+
+
+class Cell(BaseModel):
+    """One combination of levels, and all that a trial of it needs to know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """`precopy,write_rate=400MiBps`: fit for a file name"""
+    factors: dict[str, str]
+    """canonical level of every factor; `algorithm` is always the first"""
+    guest: GuestSpec
+    link: LinkSpec
+    limits: LimitsSpec
+    algorithm: AlgorithmSpec
+    transport: Transport
+
+
+def expand(campaign: Campaign) -> list[Cell]:
+    """Every cell, in the matrix's order (the last factor varies fastest), then those included."""
+    kept = [
+        levels
+        for levels in combinations(campaign.matrix)
+        if not any(matches(levels, entry) for entry in campaign.exclude)
+    ]
+    return [_cell(campaign, levels) for levels in (*kept, *campaign.include)]
+
+
+def _cell(campaign: Campaign, levels: Mapping[str, str]) -> Cell:
+    factors = {"algorithm": campaign.algorithm} | {
+        name: levels[name] for name in campaign.factors if name in levels
+    }
+    changes: dict[str, dict[str, Any]] = {}
+    for name, level in factors.items():
+        if name != "algorithm":
+            factor = FACTORS[name]
+            changes.setdefault(factor.section, {})[factor.field] = factor.scalar.read(level)
+    variant = campaign.variants[factors["algorithm"]]
+    return Cell(
+        name=cell_name(factors),
+        factors=factors,
+        guest=campaign.guest.model_copy(update=changes.get("guest")),
+        link=campaign.link.model_copy(update=changes.get("link")),
+        limits=campaign.limits.model_copy(update=changes.get("limits")),
+        algorithm=variant.model_copy(update=changes.get("algorithm")),
+        transport=changes.get("", {}).get("transport", campaign.transport),
+    )

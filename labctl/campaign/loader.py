@@ -1,0 +1,206 @@
+"""From a file's text to a campaign, and back.
+
+Every fault of a file is reported at once, each with its line and how to mend it. What can be wrong
+is found in three readings of the same text: its YAML (`tree`), its matrix (`shape`), its fields
+(the models).
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from labctl.campaign.factors import FACTORS
+from labctl.campaign.models import COLLECT, Campaign
+from labctl.campaign.scalars import NONE, Scalar, nearest, shown
+from labctl.campaign.shape import Path, Problem, Shape, path_text, shape
+from labctl.campaign.specs import (
+    MEMORY,
+    WORKING_SET,
+    AlgorithmSpec,
+    Spec,
+    file_name_of,
+    working_set_room,
+)
+from labctl.campaign.tree import Tree, read_tree
+from labctl.errors import CampaignError, InputError
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*", re.ASCII)
+_NOT_IN_A_FILE: dict[type[Spec], set[str]] = {Campaign: {"source_text"}, AlgorithmSpec: {"name"}}
+
+
+def load_campaign(path: str | FilePath) -> Campaign:
+    """The campaign of a file. Raises CampaignError with all of the file's faults."""
+    try:
+        text = FilePath(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise CampaignError(
+            f"cannot be read: {error.strerror}",
+            place=str(path),
+            mend="`labctl init` writes a campaign file to start from",
+        ) from None
+    except ValueError as error:
+        raise CampaignError(
+            f"is not text in UTF-8 ({error})", place=str(path), mend="save it as UTF-8"
+        ) from None
+    return parse_campaign(text, str(path))
+
+
+def parse_campaign(text: str, place: str = "campaign") -> Campaign:
+    """The campaign of a text; `place` names it in errors. Raises CampaignError."""
+    tree = read_tree(text, place)
+    problems = list(tree.problems)
+    data = tree.data
+    problems += [_unknown(path) for path in _keys_not_in_a_file(data)]
+    found = shape(data)
+    problems += found.problems
+    if data.get("matrix") == {}:
+        problems.append(
+            Problem(("matrix",), "the matrix is empty", "name a factor, or leave it out")
+        )
+    problems += _too_large_working_set(data, found)
+    campaign: Campaign | None = None
+    try:
+        campaign = Campaign.model_validate(data, by_alias=True, by_name=False, context=COLLECT)
+    except ValidationError as error:
+        problems += [_problem(details) for details in error.errors(include_url=False)]
+    if problems or campaign is None:
+        raise CampaignError.of(_located(problems, tree, place))
+    return campaign.model_copy(update={"source_text": text})
+
+
+def dump_campaign(campaign: Campaign) -> str:
+    """A file's text that loads as this campaign: every field written out, units canonical."""
+    data = _plain(campaign)
+    data["algorithms"] = {
+        name: {key: value for key, value in _plain(variant).items() if key != "name"}
+        for name, variant in campaign.algorithms.items()
+    }
+    lines: list[str] = []
+    for key, value in data.items():
+        if key in ("algorithms", "matrix") and value:
+            lines.append(f"{key}:")
+            lines += [f"  {_flow(name)}: {_flow(inner)}" for name, inner in value.items()]
+        elif key in ("exclude", "include") and value:
+            lines.append(f"{key}:")
+            lines += [f"  - {_flow(entry)}" for entry in value]
+        elif value not in ({}, (), NONE):
+            lines.append(f"{key}: {_flow(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(spec: Spec) -> dict[str, Any]:
+    """A model as a file's plain data."""
+    plain: dict[str, Any] = {}
+    for field, info in type(spec).model_fields.items():
+        value = getattr(spec, field)
+        scalars = [extra for extra in info.metadata if isinstance(extra, Scalar)]
+        if isinstance(value, Spec):
+            plain[file_name_of(field)] = _plain(value)
+        elif not info.exclude:
+            plain[file_name_of(field)] = scalars[0].write(value) if scalars else value
+    return plain
+
+
+def _flow(value: object) -> str:
+    """Plain data on one line of YAML."""
+    if isinstance(value, Mapping):
+        inner = (f"{_flow(key)}: {_flow(item)}" for key, item in value.items() if item != NONE)
+        return "{" + ", ".join(inner) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_flow(item) for item in value) + "]"
+    text = str(value)
+    if _PLAIN.fullmatch(text) and text.lower() != "null":
+        return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _located(problems: list[Problem], tree: Tree, place: str) -> list[CampaignError]:
+    """One error a problem, in the order of the file's lines."""
+    located = {(tree.line(problem.path), problem): None for problem in problems}
+    return [
+        problem.at(f"{place}:{line}") for line, problem in sorted(located, key=lambda pair: pair[0])
+    ]
+
+
+def _keys_not_in_a_file(data: Mapping[str, Any]) -> Iterator[Path]:
+    """Keys that a model has for Python's use only."""
+    if "source_text" in data:
+        yield ("source_text",)
+    algorithms = data.get("algorithms")
+    for name, variant in algorithms.items() if isinstance(algorithms, dict) else ():
+        if isinstance(variant, dict) and "name" in variant:
+            yield ("algorithms", name, "name")
+
+
+def _too_large_working_set(data: Mapping[str, Any], found: Shape) -> list[Problem]:
+    """A working set that no cell can hold; where it varies, a rule of the plan decides."""
+    guest = data.get("guest")
+    if not isinstance(guest, dict) or {"memory", "working_set"} & found.matrix.keys():
+        return []
+    try:
+        memory, working_set = (
+            MEMORY.read(guest.get("memory")),
+            WORKING_SET.read(guest.get("working_set")),
+        )
+    except InputError:
+        return []
+    room = working_set_room(memory)
+    if working_set <= room:
+        return []
+    said, held = guest["working_set"], guest["memory"]
+    return [
+        Problem(
+            ("guest", "working_set"),
+            f"a working set of {said} does not fit a memory of {held}",
+            f"write at most {room // 2**20}MiB: the guest needs some memory for itself",
+        )
+    ]
+
+
+def _problem(details: ErrorDetails) -> Problem:
+    """A fault that pydantic found, in the user's words."""
+    path: Path = tuple(part for part in details["loc"] if part != "[key]")
+    kind, context = details["type"], details.get("ctx", {})
+    name = path_text(path)
+    if kind == "labctl":
+        return Problem(path, f"{name}: {context['fault']}", str(context["mend"]))
+    if kind == "missing":
+        return Problem(path, f"`{name}` is missing", f"add `{path[-1]}: ...`")
+    if kind == "extra_forbidden":
+        return _unknown(path)
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return Problem(
+            path, f"`{name}` is {shown(details['input'])}", f"write `{path[-1]}: {{...}}`"
+        )
+    return Problem(path, f"{name}: {details['msg']}", "see the reference of campaign files")
+
+
+def _unknown(path: Path) -> Problem:
+    return Problem(path, f"`{path[-1]}` is not a key {_where(path)}", _key_mend(path))
+
+
+def _where(path: Path) -> str:
+    return f"of `{path_text(path[:-1])}`" if path[:-1] else "of a campaign"
+
+
+def _key_mend(path: Path) -> str:
+    """The nearest key that is known there, or where else the key belongs."""
+    factor = FACTORS.get(str(path[-1]))
+    if factor and factor.section in ("guest", "link", "limits") and len(path) <= 2:
+        return f"it belongs under `{factor.section}`"
+    model: type[BaseModel] = Campaign
+    for part in path[:-1]:
+        annotation = model.model_fields[str(part)].annotation if model is Campaign else None
+        if isinstance(annotation, type) and issubclass(annotation, Spec):
+            model = annotation
+        else:
+            model = AlgorithmSpec
+            break
+    hidden = _NOT_IN_A_FILE.get(model, set())  # type: ignore[arg-type]
+    known = [file_name_of(field) for field in model.model_fields if field not in hidden]
+    return nearest(str(path[-1]), known)

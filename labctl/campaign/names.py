@@ -1,0 +1,42 @@
+"""A cell's name: made from its factors, fit for a file name, and readable back.
+
+`precopy,write_rate=400MiBps`: the algorithm first and without its key, then each factor in the
+matrix's order. A rate's `/s` is written `ps`. No level holds a comma or an equals sign.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from labctl.errors import InputError
+
+MAX_CELL_NAME = 200
+"""Leaves room in a file name for a number, an attempt and a suffix."""
+
+_RATE_IN_FILE = re.compile(r"([0-9][0-9.]*[A-Za-z]+)ps", re.ASCII)
+
+
+def cell_name(factors: Mapping[str, str]) -> str:
+    """The name of the cell with these canonical levels; `algorithm` must be among them."""
+    others = [f"{name}={_to_file(level)}" for name, level in factors.items() if name != "algorithm"]
+    return ",".join([_to_file(factors["algorithm"]), *others])
+
+
+def parse_cell_name(name: str, factor_names: Sequence[str]) -> dict[str, str]:
+    """The factors of a cell, from its name and the campaign's factors. Raises InputError."""
+    algorithm, *others = name.split(",")
+    pairs = [("algorithm", "=", algorithm), *(part.partition("=") for part in others)]
+    found = {key: _from_file(level) for key, _, level in pairs}
+    if list(found) != ["algorithm", *(n for n in factor_names if n != "algorithm")]:
+        raise InputError(
+            f"`{name}` is not a cell of the factors {', '.join(factor_names)}",
+            mend="take a name from the plan",
+        )
+    return found
+
+
+def _to_file(level: str) -> str:
+    return f"{level[:-2]}ps" if level.endswith("/s") else level
+
+
+def _from_file(text: str) -> str:
+    return re.sub(_RATE_IN_FILE, r"\1/s", text) if _RATE_IN_FILE.fullmatch(text) else text

@@ -1,0 +1,258 @@
+"""The plan: every trial of a campaign in the order it will run, a randomised complete block design.
+
+A block is one repetition: every cell once, in an order of its own. A cell's direction alternates
+from block to block, from a start of its own. Block 0 holds the warm-ups, which are run first and
+discarded. What a rule refuses stays in the plan, with its own number and the reason, and is not
+run. Order and directions come from SHA-256 of the seed and the names, not from a generator whose
+algorithm may change: the same campaign has the same plan on every machine, for good.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from labctl.campaign.cells import Cell, expand
+from labctl.campaign.models import Campaign
+from labctl.campaign.rules import Capabilities, Refusal, first_refusal
+from labctl.campaign.specs import TimingSpec
+from labctl.errors import InputError, ResultsError
+
+TRIAL_OVERHEAD_S = 1.0
+"""Starting both QEMUs, booting the guest, taking all down again."""
+FILL_BYTES_PER_S = 500 * 2**20
+"""How fast the guest fills its memory before, and checks it after."""
+
+Direction = Literal["forward", "reverse"]
+Pairs = Mapping[str, tuple[Capabilities, Capabilities]]
+"""What each pair of a lab can do: its first host (the source of `forward`), its second."""
+
+
+class PlannedTrial(BaseModel):
+    """One trial of a plan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    number: int
+    """from 1, in the order trials run"""
+    cell: str
+    """the cell's name"""
+    block: int
+    """0: warm-up; 1 to the number of repetitions"""
+    direction: Direction
+    """reverse: the pair's second host is the source"""
+    warmup: bool
+    """run first, and left out of the results"""
+    rule: str | None
+    """the rule that makes it unsupported"""
+    reason: str | None
+    """the rule's reason"""
+    estimate_s: float
+    """how long it may take; 0 when it is not run"""
+
+    @property
+    def name(self) -> str:
+        """Number and cell: the trial's directory."""
+        return f"{self.number:04d}-{self.cell}"
+
+    @property
+    def supported(self) -> bool:
+        """Whether it is run."""
+        return self.rule is None
+
+
+class Plan(BaseModel):
+    """A campaign's trials, in order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    schema_version: Literal[1] = 1
+    campaign: str
+    """the campaign's name"""
+    seed: int
+    """what the order comes from"""
+    quick: bool = False
+    """one repetition and no warm-up"""
+    cells: tuple[Cell, ...]
+    trials: tuple[PlannedTrial, ...]
+
+    @property
+    def estimate_s(self) -> float:
+        """How long all trials may take, one after the other."""
+        return round(sum(trial.estimate_s for trial in self.trials), 3)
+
+    def cell(self, name: str) -> Cell:
+        """The cell of that name. Raises InputError."""
+        for cell in self.cells:
+            if cell.name == name:
+                return cell
+        raise InputError(f"the plan has no cell `{name}`", mend="take a name from `labctl plan`")
+
+    def to_json(self) -> str:
+        """The text of plan.json."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """The plan of a plan.json. Raises ResultsError."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "plan"
+            raise ResultsError(
+                f"this is not a plan that this version reads: {where}: {first['msg']}",
+                place="plan.json",
+                mend="read it with the version of labctl that wrote it, or a newer one",
+            ) from None
+
+
+def make_plan(campaign: Campaign, pairs: Pairs | None = None, *, quick: bool = False) -> Plan:
+    """The plan of a campaign for a lab's pairs; without pairs, for any lab that can do everything.
+
+    Pairs are bound when trials run, so a cell is unsupported when any pair refuses it, in either
+    direction. `quick`: one repetition and no warm-up.
+    """
+    cells = expand(campaign)
+    seed = campaign.order_seed
+    refusals = {cell.name: _refusal(cell, pairs or {}) for cell in cells}
+    runnable = [cell for cell in cells if refusals[cell.name] is None]
+    warmups = 0 if quick or not runnable else campaign.warmups
+    order = [(0, runnable[i % len(runnable)], _direction(i)) for i in range(warmups)]
+    for block in range(1, 1 + (1 if quick else campaign.repetitions)):
+        order += [
+            (block, cell, _direction(block + _draw(seed, "direction", cell.name)))
+            for cell in sorted(cells, key=lambda cell: _draw(seed, str(block), cell.name))
+        ]
+    trials = []
+    for number, (block, cell, direction) in enumerate(order, start=1):
+        refusal = refusals[cell.name]
+        trials.append(
+            PlannedTrial(
+                number=number,
+                cell=cell.name,
+                block=block,
+                direction=direction,
+                warmup=block == 0,
+                rule=refusal.rule if refusal else None,
+                reason=refusal.reason if refusal else None,
+                estimate_s=0.0 if refusal else estimate_trial_s(cell, campaign.timing),
+            )
+        )
+    return Plan(
+        campaign=campaign.name, seed=seed, quick=quick, cells=tuple(cells), trials=tuple(trials)
+    )
+
+
+def estimate_trial_s(cell: Cell, timing: TimingSpec) -> float:
+    """A trial's estimated seconds: for a progress bar, never for a claim.
+
+    fixed overhead + filling and checking the memory + baseline + settle + transfer.
+    """
+    around = TRIAL_OVERHEAD_S + 2 * cell.guest.memory_bytes / FILL_BYTES_PER_S
+    return round(around + timing.baseline_s + timing.settle_s + estimate_transfer_s(cell), 3)
+
+
+def estimate_transfer_s(cell: Cell) -> float:
+    """The migration's estimated seconds, by its link (R), bytes that count (M), write rate (W).
+
+    With w = W/R, and D = min(working set, w M) the bytes that one pass leaves dirty:
+
+    - stop-and-copy, postcopy: M / R, each page goes once;
+    - hybrid: (M + passes x D) / R;
+    - precopy: (M + D / (1 - w)) / R, the sum of ever shorter passes; where w >= 1 and the working
+      set does not go over within the downtime either, it ends at its limit.
+
+    Zero pages cost next to nothing, so with `fill: zero` M is the working set.
+    """
+    guest, algorithm = cell.guest, cell.algorithm
+    rate = cell.link.bandwidth_bits_per_s / 8
+    if algorithm.max_bandwidth_bytes_per_s:
+        rate = min(rate, algorithm.max_bandwidth_bytes_per_s)
+    counted = guest.working_set_bytes if guest.fill == "zero" else guest.memory_bytes
+    written = guest.write_rate_bytes_per_s / rate
+    dirty = min(guest.working_set_bytes, written * counted)
+    if algorithm.kind == "hybrid":
+        return (counted + algorithm.switch_after_passes * dirty) / rate
+    if algorithm.kind != "precopy":
+        return counted / rate
+    if written < 1:
+        return min(cell.limits.total_time_s, (counted + dirty / (1 - written)) / rate)
+    if guest.working_set_bytes <= rate * cell.limits.downtime_s:
+        return (counted + dirty) / rate
+    return cell.limits.total_time_s
+
+
+def differences(old: Plan, new: Plan) -> list[str]:
+    """What changed between two plans, a sentence each; empty when a run can go on.
+
+    Estimates and the wording of reasons do not count.
+    """
+    return [
+        *_changed("the campaign's name", old.campaign, new.campaign),
+        *_changed("the seed", str(old.seed), str(new.seed)),
+        *_cell_differences(old, new),
+        *_trial_differences(old, new),
+    ]
+
+
+def _cell_differences(old: Plan, new: Plan) -> Iterator[str]:
+    before = {cell.name: cell for cell in old.cells}
+    after = {cell.name: cell for cell in new.cells}
+    yield from (f"cell {name} is gone" for name in before if name not in after)
+    yield from (f"cell {name} is new" for name in after if name not in before)
+    for name in before.keys() & after.keys():
+        was, now = _flat(before[name].model_dump()), _flat(after[name].model_dump())
+        for key in sorted(was.keys() | now.keys()):
+            yield from _changed(f"cell {name}: {key}", was.get(key), now.get(key))
+
+
+def _trial_differences(old: Plan, new: Plan) -> Iterator[str]:
+    yield from _changed("the number of trials", str(len(old.trials)), str(len(new.trials)))
+    for was, now in zip(old.trials, new.trials, strict=False):
+        for key in ("cell", "block", "direction", "warmup", "rule"):
+            yield from _changed(
+                f"trial {was.number}: {key}", str(getattr(was, key)), str(getattr(now, key))
+            )
+
+
+def _changed(what: str, was: str | None, now: str | None) -> Iterator[str]:
+    if was != now:
+        yield f"{what} was {was} and is {now}"
+
+
+def _flat(value: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            flat |= _flat(inner, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(inner)
+    return flat
+
+
+def _refusal(cell: Cell, pairs: Pairs) -> Refusal | None:
+    """Why the lab cannot run the cell: the first pair's reason, named when there are several."""
+    if not pairs:
+        return first_refusal(cell, None, None)
+    for pair, (first, second) in pairs.items():
+        refusal = first_refusal(cell, first, second)
+        if refusal is None:
+            refusal = first_refusal(cell, second, first)
+            if refusal is not None:
+                refusal = Refusal(refusal.rule, f"{refusal.reason} (in reverse)")
+        if refusal is not None:
+            named = f"{pair}: {refusal.reason}" if len(pairs) > 1 else refusal.reason
+            return Refusal(refusal.rule, named)
+    return None
+
+
+def _direction(turn: int) -> Direction:
+    return "reverse" if turn % 2 else "forward"
+
+
+def _draw(seed: int, *words: str) -> int:
+    """A number that only the seed and the words decide, uniform over 64 bits."""
+    text = "\0".join((str(seed), *words))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

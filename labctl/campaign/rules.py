@@ -1,0 +1,297 @@
+"""What cannot be done, and why: the rules that mark a cell of a plan as unsupported.
+
+A rule is a pure function of the cell and of what the source and the destination said they can do.
+Without capabilities (a plan made offline) a rule that needs them says nothing. Nothing here knows a
+version of QEMU: a combination is refused because the QEMU at hand refused it when it was asked.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from labctl.campaign.cells import Cell
+from labctl.campaign.specs import PAGE_BYTES, working_set_room
+from labctl.units import format_size
+
+QEMU_OVERHEAD_BYTES = 128 * 2**20
+"""What one QEMU may need beside its guest's memory."""
+
+
+class Capabilities(BaseModel):
+    """What one host and its QEMU can do, as found by asking them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    host: str = ""
+    """tells hosts apart; two ends with the same value share one memory"""
+    qemu_version: str
+    qemu_path: str
+    accelerator: str
+    """kvm or tcg: the one that was tried and works"""
+    machine_type: str
+    migration_capabilities: list[str]
+    """names that `query-migrate-capabilities` answers"""
+    refused: dict[str, str] = Field(default_factory=dict)
+    """`source:multifd+postcopy-ram` -> QEMU's own message; without a role it holds for both"""
+    userfaultfd: bool
+    """a process of the kind that runs QEMU may handle page faults of the kernel"""
+    memory_available_bytes: int
+    cpus: int
+    rdma: bool = False
+    """an RDMA device is there and QEMU can use it"""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The two hosts of a trial."""
+
+    source: Capabilities
+    destination: Capabilities
+
+    def roles(self) -> Iterator[tuple[str, Capabilities]]:
+        """Each end by the name of its role."""
+        yield "source", self.source
+        yield "destination", self.destination
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One reason for which a cell is not run. `page` is its documentation."""
+
+    id: str
+    problem: str
+    why: str
+    mend: str
+    by_cell: Callable[[Cell], str | None] | None = field(default=None, repr=False)
+    by_ends: Callable[[Cell, Ends], str | None] | None = field(default=None, repr=False)
+
+    @property
+    def page(self) -> str:
+        """Problem, why and mend, as one page."""
+        return f"{self.problem}\n\n*Why:* {self.why}\n\n*Mend:* {self.mend}"
+
+    def check(
+        self, cell: Cell, source: Capabilities | None, destination: Capabilities | None
+    ) -> str | None:
+        """The reason why this cell cannot run, or None."""
+        if self.by_cell:
+            return self.by_cell(cell)
+        if self.by_ends and source and destination:
+            return self.by_ends(cell, Ends(source, destination))
+        return None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A rule that refuses a cell, and the reason in the case at hand."""
+
+    rule: str
+    reason: str
+
+
+def asked_capabilities(cell: Cell) -> frozenset[str]:
+    """The migration capabilities of QEMU that a trial of this cell turns on."""
+    algorithm = cell.algorithm
+    asked = {"events"}
+    if algorithm.kind in ("postcopy", "hybrid"):
+        asked.add("postcopy-ram")
+    if algorithm.preempt:
+        asked.add("postcopy-preempt")
+    if algorithm.multifd_channels:
+        asked.add("multifd")
+    return frozenset(asked)
+
+
+def first_refusal(
+    cell: Cell, source: Capabilities | None, destination: Capabilities | None
+) -> Refusal | None:
+    """The first rule that refuses the cell between these two, or None when it can run."""
+    for rule in RULES:
+        reason = rule.check(cell, source, destination)
+        if reason:
+            return Refusal(rule.id, reason)
+    return None
+
+
+def rules_page() -> str:
+    """The reference page of all rules, generated from the registry."""
+    head = (
+        "# Rules: what a plan marks as unsupported\n\n"
+        "Generated from `labctl.campaign.rules`; a test compares the two.\n\n"
+        "A cell that a rule refuses stays in the plan with the rule's id and the reason, and is\n"
+        "not run. Rules are tried in this order; the first that refuses is named.\n"
+    )
+    return head + "".join(f"\n## {rule.id}\n\n{rule.page}\n" for rule in RULES)
+
+
+def _preempt(cell: Cell) -> str | None:
+    if cell.algorithm.preempt and cell.algorithm.kind not in ("postcopy", "hybrid"):
+        return f"{cell.algorithm.name} is {cell.algorithm.kind}, which requests no pages"
+    return None
+
+
+def _switch(cell: Cell) -> str | None:
+    passes = cell.algorithm.switch_after_passes
+    if cell.algorithm.kind != "hybrid" and passes != 1 and "switch_after_passes" in cell.factors:
+        return f"{cell.algorithm.name} is {cell.algorithm.kind}, which never switches"
+    return None
+
+
+def _working_set_too_large(cell: Cell) -> str | None:
+    room = working_set_room(cell.guest.memory_bytes)
+    if cell.guest.working_set_bytes <= room:
+        return None
+    return (
+        f"a working set of {format_size(cell.guest.working_set_bytes)} does not fit a memory of "
+        f"{format_size(cell.guest.memory_bytes)}: {room // 2**20}MiB is the most"
+    )
+
+
+def _working_set_too_small(cell: Cell) -> str | None:
+    pages = cell.guest.working_set_bytes // PAGE_BYTES
+    if cell.guest.write_rate_bytes_per_s and pages < cell.guest.vcpus:
+        return f"{cell.guest.vcpus} vCPUs cannot share {pages} page(s)"
+    return None
+
+
+def _rdma(cell: Cell, ends: Ends) -> str | None:
+    if cell.transport != "rdma":
+        return None
+    without = [role for role, end in ends.roles() if not end.rdma]
+    return f"no RDMA at the {' and the '.join(without)}" if without else None
+
+
+def _missing(cell: Cell, ends: Ends) -> str | None:
+    for role, end in ends.roles():
+        missing = sorted(asked_capabilities(cell) - set(end.migration_capabilities))
+        if missing:
+            return f"QEMU {end.qemu_version} at the {role} has no {', '.join(missing)}"
+    return None
+
+
+def _userfaultfd(cell: Cell, ends: Ends) -> str | None:
+    if "postcopy-ram" in asked_capabilities(cell) and not ends.destination.userfaultfd:
+        return "the destination may not use userfaultfd"
+    return None
+
+
+def _refused(cell: Cell, ends: Ends) -> Iterator[tuple[frozenset[str], str]]:
+    """Each combination of this cell that a QEMU at hand has refused, and what it said."""
+    asked = asked_capabilities(cell) | {cell.transport}
+    for role, end in ends.roles():
+        for key, message in end.refused.items():
+            prefix, _, names = key.rpartition(":")
+            combination = frozenset(names.split("+"))
+            if prefix in ("", role) and combination <= asked:
+                said = f"QEMU {end.qemu_version} at the {role} says of {names}: {message}"
+                yield combination, said
+
+
+def _multifd_postcopy(cell: Cell, ends: Ends) -> str | None:
+    pair = {"multifd", "postcopy-ram"}
+    return next((said for names, said in _refused(cell, ends) if pair <= names), None)
+
+
+def _qemu_refuses(cell: Cell, ends: Ends) -> str | None:
+    return next((said for _, said in _refused(cell, ends)), None)
+
+
+def _host_memory(cell: Cell, ends: Ends) -> str | None:
+    each = cell.guest.memory_bytes + QEMU_OVERHEAD_BYTES
+    if ends.source.host == ends.destination.host:
+        there = min(ends.source.memory_available_bytes, ends.destination.memory_available_bytes)
+        if 2 * each > there:
+            return (
+                f"the host has {there // 2**20}MiB left, two machines need {2 * each // 2**20}MiB"
+            )
+        return None
+    for role, end in ends.roles():
+        if each > end.memory_available_bytes:
+            there = end.memory_available_bytes
+            return f"the {role} has {there // 2**20}MiB left, a machine needs {each // 2**20}MiB"
+    return None
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "preempt-needs-postcopy",
+        "`preempt` is set for an algorithm that has no postcopy phase.",
+        "With preempt, a page that the destination requests overtakes the pages that are on their "
+        "way. Precopy and stop-and-copy request no pages: the option would change nothing, and its "
+        "row in a table would pretend that it did.",
+        "set it for postcopy and hybrid only, or leave those cells out by `exclude`.",
+        by_cell=_preempt,
+    ),
+    Rule(
+        "switch-needs-hybrid",
+        "`switch_after_passes` is a factor, and the algorithm is not hybrid.",
+        "Only hybrid switches to postcopy after a number of passes. The other algorithms run in "
+        "the cell where it is 1 (its default), and not again under another level.",
+        "leave those cells out by `exclude`, or name variants of hybrid under `algorithms`.",
+        by_cell=_switch,
+    ),
+    Rule(
+        "working-set-exceeds-memory",
+        "The working set does not fit the guest's memory.",
+        "The guest's program, its page tables and one counter of 4 bytes for each page it writes "
+        "stand in the same memory; firmware keeps some.",
+        "give the guest more memory, or a working set a few MiB smaller than it.",
+        by_cell=_working_set_too_large,
+    ),
+    Rule(
+        "working-set-too-small",
+        "The working set has fewer pages than the guest has vCPUs.",
+        "Each vCPU writes pages of its own, so that what every page must hold is known at the end.",
+        "give the working set at least 4KiB for each vCPU.",
+        by_cell=_working_set_too_small,
+    ),
+    Rule(
+        "transport-not-in-lab",
+        "The transport is `rdma`, and a host of the pair has no RDMA device that QEMU can use.",
+        "RDMA needs a device (or its software stand-in) at both ends, and a QEMU built with it.",
+        "use a lab whose hosts have RDMA, or `transport: tcp`.",
+        by_ends=_rdma,
+    ),
+    Rule(
+        "capability-missing",
+        "QEMU does not know a migration capability that the cell needs.",
+        "The list was asked of the QEMU at hand, on both sides, by `query-migrate-capabilities`.",
+        "use a newer QEMU, or leave the option out.",
+        by_ends=_missing,
+    ),
+    Rule(
+        "userfaultfd",
+        "Postcopy needs userfaultfd at the destination, and it is not permitted there.",
+        "The destination runs before its memory is there; the kernel tells QEMU of each page that "
+        "is missing through userfaultfd. A plain user may not use it for faults of the kernel "
+        "itself unless the host allows that.",
+        "`labctl lab provision LAB` permits it, by `vm.unprivileged_userfaultfd=1` or through "
+        "/dev/userfaultfd; `labctl doctor` says which is missing.",
+        by_ends=_userfaultfd,
+    ),
+    Rule(
+        "multifd-postcopy",
+        "multifd and postcopy are asked for together, and the QEMU at hand refuses that.",
+        "Multifd's threads place pages on their own, which some versions of QEMU cannot reconcile "
+        "with pages that the destination requests. It was tried with this QEMU.",
+        "set `multifd_channels: 0` for postcopy and hybrid, or use a QEMU that allows both.",
+        by_ends=_multifd_postcopy,
+    ),
+    Rule(
+        "qemu-refuses",
+        "The QEMU at hand refuses a capability, or a combination of capabilities, of the cell.",
+        "Each was tried on both sides before the plan was made; the reason is QEMU's own message.",
+        "what the message says; otherwise leave the cell out, or use another QEMU.",
+        by_ends=_qemu_refuses,
+    ),
+    Rule(
+        "host-memory",
+        "The machines do not fit the memory that the hosts have left.",
+        "During a migration both machines exist. Where source and destination are one host, it "
+        "holds both. A host that swaps measures its disk.",
+        "give the guest less memory, free some, or use a lab with larger hosts.",
+        by_ends=_host_memory,
+    ),
+)
+"""Every rule, in the order in which they are tried."""
