@@ -7,7 +7,9 @@ Pure: nothing here does any I/O but reading the campaign's file.
     plan = make_plan(campaign, pairs)                       # every trial, in order, refusals too
 """
 
+from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.cells import Cell, expand
+from labctl.campaign.estimate import estimate_transfer_s, estimate_trial_s
 from labctl.campaign.loader import dump_campaign, load_campaign, parse_campaign
 from labctl.campaign.models import BUILT_IN, Campaign
 from labctl.campaign.names import cell_name, parse_cell_name
@@ -17,13 +19,10 @@ from labctl.campaign.plan import (
     Plan,
     PlannedTrial,
     differences,
-    estimate_transfer_s,
-    estimate_trial_s,
     make_plan,
 )
 from labctl.campaign.rules import (
     RULES,
-    Capabilities,
     Refusal,
     Rule,
     asked_capabilities,

@@ -1,0 +1,48 @@
+"""How long a trial may take: simple arithmetic for a plan and a progress bar, never for a claim."""
+
+from labctl.campaign.cells import Cell
+from labctl.campaign.specs import TimingSpec
+
+TRIAL_OVERHEAD_S = 1.0
+"""Starting both QEMUs, booting the guest, taking all down again."""
+FILL_BYTES_PER_S = 500 * 2**20
+"""How fast the guest fills its memory before, and checks it after."""
+
+
+def estimate_trial_s(cell: Cell, timing: TimingSpec) -> float:
+    """A trial's estimated seconds.
+
+    fixed overhead + filling and checking the memory + baseline + settle + transfer.
+    """
+    around = TRIAL_OVERHEAD_S + 2 * cell.guest.memory_bytes / FILL_BYTES_PER_S
+    return round(around + timing.baseline_s + timing.settle_s + estimate_transfer_s(cell), 3)
+
+
+def estimate_transfer_s(cell: Cell) -> float:
+    """The migration's estimated seconds, by its link (R), bytes that count (M), write rate (W).
+
+    With w = W/R, and D = min(working set, w M) the bytes that one pass leaves dirty:
+
+    - stop-and-copy, postcopy: M / R, each page goes once;
+    - hybrid: (M + passes x D) / R;
+    - precopy: (M + D / (1 - w)) / R, the sum of ever shorter passes; where w >= 1 and the working
+      set does not go over within the downtime either, it ends at its limit.
+
+    Zero pages cost next to nothing, so with `fill: zero` M is the working set.
+    """
+    guest, algorithm = cell.guest, cell.algorithm
+    rate = cell.link.bandwidth_bits_per_s / 8
+    if algorithm.max_bandwidth_bytes_per_s:
+        rate = min(rate, algorithm.max_bandwidth_bytes_per_s)
+    counted = guest.working_set_bytes if guest.fill == "zero" else guest.memory_bytes
+    written = guest.write_rate_bytes_per_s / rate
+    dirty = min(guest.working_set_bytes, written * counted)
+    if algorithm.kind == "hybrid":
+        return (counted + algorithm.switch_after_passes * dirty) / rate
+    if algorithm.kind != "precopy":
+        return counted / rate
+    if written < 1:
+        return min(cell.limits.total_time_s, (counted + dirty / (1 - written)) / rate)
+    if guest.working_set_bytes <= rate * cell.limits.downtime_s:
+        return (counted + dirty) / rate
+    return cell.limits.total_time_s
