@@ -1,0 +1,166 @@
+"""What the migration cost: time, bytes on the wire, pages asked for, CPU of both ends."""
+
+from typing import Any
+
+import numpy as np
+
+from labctl.results.figures.seen import Seen, figure
+from labctl.results.schema import Side
+
+
+def _qemu_last(seen: Seen, key: str, column: str) -> int | None:
+    """A number of the source's last reply; of the last sample that had it, where that has not.
+
+    QEMU says nothing but the status once a migration was cancelled or has failed.
+    """
+    final: Any = seen.record.final_query_migrate or {}
+    value = final.get(key, (final.get("ram") or {}).get(key))
+    if isinstance(value, int):
+        return value
+    if column not in seen.replies:
+        return None
+    known = seen.replies[column].dropna()
+    return int(known.iloc[-1]) if len(known) else None
+
+
+@figure("int", "ms", source="query-migrate of the source: total-time")
+def total_time_ms(seen: Seen) -> int | None:
+    """QEMU's own total time. Of a migration that did not converge, as far as QEMU told it before it
+    was cancelled: a lower bound.
+    """
+    return _qemu_last(seen, "total-time", "total_time_ms")
+
+
+@figure("float", "ms", source="trial.json: times")
+def wall_time_ms(seen: Seen) -> float | None:
+    """From sending `migrate` to the end for both sides, on labctl's clock."""
+    times = seen.record.times
+    if times.migrate_start_ns is None or times.migrate_end_ns is None:
+        return None
+    return max(0, times.migrate_end_ns - times.migrate_start_ns) / 1e6
+
+
+@figure("int", "ms", source="query-migrate of the source: setup-time")
+def setup_time_ms(seen: Seen) -> int | None:
+    """QEMU's own set-up time."""
+    return _qemu_last(seen, "setup-time", "setup_time_ms")
+
+
+@figure("int", "bytes", source="samples of both sides: qdisc_sent_bytes")
+def wire_bytes(seen: Seen) -> int | None:
+    """Bytes that left both ends on the link, headers included, from the start of the migration to its
+    settled end (what QEMU has handed over may still be queued when it says completed). By the
+    queueing disciplines: interface counters under-count where segmentation is offloaded.
+    """
+    if seen.migration is None:
+        return None
+    start, end = seen.migration.start_ns, seen.migration.end_ns
+    sent = [_grown(seen, side, "qdisc_sent_bytes", start, end) for side in _SIDES]
+    return None if sent[0] is None or sent[1] is None else sent[0] + sent[1]
+
+
+@figure("int", "bytes", source="query-migrate of the source: ram.transferred")
+def ram_bytes(seen: Seen) -> int | None:
+    """Bytes of memory that QEMU says it sent."""
+    return _qemu_last(seen, "transferred", "transferred_bytes")
+
+
+@figure("int", "bytes", source="plan: guest.memory")
+def memory_bytes(seen: Seen) -> int | None:
+    """The machine's memory."""
+    memory = seen.record.asked("guest", "memory_bytes")
+    return memory if isinstance(memory, int) else None
+
+
+@figure("int", "", source="events: MIGRATION_PASS of the source")
+def passes(seen: Seen) -> int | None:
+    """The number of the last pass over the memory that QEMU announced. Empty when it announced none."""
+    told = [(e.get("data") or {}).get("pass") for e in seen.qmp("MIGRATION_PASS", "source")]
+    numbers = [number for number in told if isinstance(number, int)]
+    return max(numbers, default=None)
+
+
+@figure("int", "", source="query-migrate of the source: ram.postcopy-requests")
+def page_requests(seen: Seen) -> int | None:
+    """Pages the destination asked the source for in postcopy."""
+    return _qemu_last(seen, "postcopy-requests", "postcopy_requests")
+
+
+@figure("bool", "", source="trial.json: guest.check")
+def memory_identical(seen: Seen) -> bool | None:
+    """Whether the guest, wherever it was at the end, found every page of its memory as it must be.
+    Empty when there was no check.
+    """
+    check = seen.record.guest.check
+    return None if check is None else check.pages_bad == 0 and check.pages_checked > 0
+
+
+@figure("float", "s", source="samples: schedstat of the source")
+def cpu_source_s(seen: Seen) -> float | None:
+    """CPU seconds of the source's QEMU from `migrate` to the end, vCPUs included."""
+    return _sum(cpu_source_vcpu_s(seen), cpu_source_other_s(seen))
+
+
+@figure("float", "s", source="samples: schedstat of the destination")
+def cpu_destination_s(seen: Seen) -> float | None:
+    """CPU seconds of the destination's QEMU from `migrate` to the end, vCPUs included."""
+    return _sum(cpu_destination_vcpu_s(seen), cpu_destination_other_s(seen))
+
+
+@figure("float", "s", source="samples: schedstat of the source")
+def cpu_source_vcpu_s(seen: Seen) -> float | None:
+    """CPU seconds of the source's vCPU threads."""
+    return _cpu_s(seen, "source", "vcpu_cpu_ns")
+
+
+@figure("float", "s", source="samples: schedstat of the source")
+def cpu_source_other_s(seen: Seen) -> float | None:
+    """CPU seconds of the source's other threads, the migration's among them."""
+    return _cpu_s(seen, "source", "other_cpu_ns")
+
+
+@figure("float", "s", source="samples: schedstat of the destination")
+def cpu_destination_vcpu_s(seen: Seen) -> float | None:
+    """CPU seconds of the destination's vCPU threads."""
+    return _cpu_s(seen, "destination", "vcpu_cpu_ns")
+
+
+@figure("float", "s", source="samples: schedstat of the destination")
+def cpu_destination_other_s(seen: Seen) -> float | None:
+    """CPU seconds of the destination's other threads, the migration's among them."""
+    return _cpu_s(seen, "destination", "other_cpu_ns")
+
+
+_SIDES: tuple[Side, Side] = ("source", "destination")
+
+
+def _sum(one: Any, other: Any) -> float | None:
+    return None if one is None or other is None else float(one) + float(other)
+
+
+def _cpu_s(seen: Seen, side: Side, column: str) -> float | None:
+    times = seen.record.times
+    if times.migrate_start_ns is None or times.migrate_end_ns is None:
+        return None
+    grown = _grown(seen, side, column, times.migrate_start_ns, times.migrate_end_ns)
+    return None if grown is None else grown / 1e9
+
+
+def _grown(seen: Seen, side: Side, column: str, start_ns: int, end_ns: int) -> int | None:
+    """How far a counter grew from the last sample before `start_ns` to the first after `end_ns`.
+
+    Where there is no such sample the nearest within is taken. A counter that falls (a thread has
+    ended) counts as far as it had grown.
+    """
+    rows = seen.sampled("host", side)
+    if column not in rows:
+        return None
+    rows = rows.dropna(subset=[column])
+    if len(rows) < 2:
+        return None
+    before = np.flatnonzero(rows["reply_ns"] <= start_ns)
+    after = np.flatnonzero(rows["request_ns"] >= end_ns)
+    first = int(before[-1]) if before.size else 0
+    last = int(after[0]) if after.size else len(rows) - 1
+    values = rows[column].to_numpy(np.int64)[first : last + 1]
+    return int(values.max() - values[0]) if values.size else None
