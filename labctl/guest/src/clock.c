@@ -93,6 +93,6 @@ void clock_wait_us(uint64_t hz, uint64_t us)
 {
     uint64_t start = rdtsc();
     while (rdtsc() - start < hz / 1000000 * us) {
-        pause();
+        relax();
     }
 }

@@ -19,9 +19,14 @@ static inline uint64_t rdtsc(void)
     return (uint64_t)high << 32 | low;
 }
 
-static inline void pause(void)
+/* Waits a fraction of a microsecond. Not by PAUSE: under TCG it leaves the translated code and takes QEMU's
+ * big lock, so that waiting vCPUs would disturb QEMU and be held up by it. Not by RDTSC alone: that takes a
+ * spin lock there, and a vCPU that lost its core inside it would hold up the others. */
+static inline void relax(void)
 {
-    __asm__ volatile("pause");
+    for (int i = 0; i < 256; i++) {
+        __asm__ volatile("");
+    }
 }
 
 static inline void out8(uint16_t port, uint8_t value)

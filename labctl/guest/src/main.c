@@ -57,7 +57,7 @@ _Noreturn void guest_vcpu(uint32_t vcpu)
                 if (vcpu == 0) {
                     beats_tick();
                 }
-                pause();
+                relax();
             }
         } else {
             if (vcpu == 0) {

@@ -53,7 +53,7 @@ void smp_start(uint32_t vcpus, uint64_t tsc_hz)
         *icr = START_ALL_OTHERS | TRAMPOLINE / PAGE_SIZE;
         clock_wait_us(tsc_hz, 200);
     }
-    for (uint64_t start = rdtsc(); load32(&arrived) < smp_places; pause()) {
+    for (uint64_t start = rdtsc(); load32(&arrived) < smp_places; relax()) {
         if (rdtsc() - start > tsc_hz) {
             give_up("not so many vCPUs here; started besides the first:", arrived);
         }
@@ -67,7 +67,7 @@ _Noreturn void smp_entry(uint32_t ticket)
     apic_ids[ticket] = apic_id();
     __atomic_add_fetch(&arrived, 1, __ATOMIC_ACQ_REL);
     while (!load32(&open)) {
-        pause();
+        relax();
     }
     uint32_t rank = 0;
     for (uint32_t i = 0; i < smp_places; i++) {
@@ -88,6 +88,6 @@ void smp_barrier(uint32_t vcpu)
         if (vcpu == 0) {
             beats_tick();
         }
-        pause();
+        relax();
     }
 }

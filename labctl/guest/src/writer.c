@@ -73,7 +73,7 @@ void writer_run(uint32_t vcpu, uint32_t order)
     while (commands_order() == order) {
         uint64_t now = vcpu == 0 ? beats_tick() : rdtsc();
         if (load.idle || (int64_t)(now - w->due) < 0) {
-            pause();
+            relax();
             continue;
         }
         write_page(w);
