@@ -41,7 +41,7 @@ lint: $(DONE)/dev
 	@ruff format --check --quiet .
 	@mypy
 	@yamllint --strict .
-	@ansible-lint --quiet playbooks inventory
+	@ansible-lint -q playbooks inventory
 
 lock: $(DONE)/dev
 	@$(LOCK) --output-file requirements.txt
