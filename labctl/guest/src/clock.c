@@ -3,18 +3,18 @@
 #include "console.h"
 #include "cpu.h"
 
-/* The counter of the PIT is latched between two readings of the TSC. A vCPU thread can lose its core at any
- * of these instructions, which only ever moves the readings apart: of several tries the tightest is kept.
- * Five anchors 8 ms apart make four windows and stay below the 55 ms after which 16 bits wrap; a wrap or a
- * disturbance that was not seen shows as windows that disagree. */
+/* The counter of the PIT is latched between two readings of the TSC, so each pair of them bounds when it was.
+ * A vCPU thread can lose its core at any of these instructions, and for any time: that widens a bound and never
+ * moves it. From neighbouring anchors comes an upper bound of the speed: delays, and wraps of the 16 bits (55 ms)
+ * that were not seen, only ever raise it, so the least of many is near the truth. It is good enough to count the
+ * wraps between the two best anchors far apart, and those give the result. */
 
 enum { PIT_HZ = 1193182, PIT_CHANNEL_2 = 0x42, PIT_COMMAND = 0x43, SPEAKER = 0x61 };
-enum { ANCHORS = 5, TRIES = 8, WINDOW_TICKS = PIT_HZ / 125, ATTEMPTS = 10 };
-enum { GOOD_PPM = 200, AGREE_PPM = 1000 };
+enum { ANCHORS = 24, ENDS = ANCHORS / 4, TRIES = 8, STEP_TICKS = PIT_HZ / 500, ATTEMPTS = 5, GOOD_PPM = 200 };
 
 struct anchor {
-    uint64_t tsc, width; /* middle and distance of the two readings */
-    uint16_t count;      /* runs down */
+    uint64_t before, after; /* TSC */
+    uint16_t count;         /* runs down */
 };
 
 static void pit_start(void)
@@ -25,54 +25,64 @@ static void pit_start(void)
     out8(PIT_CHANNEL_2, 0);
 }
 
+static uint64_t width(struct anchor a)
+{
+    return a.after - a.before;
+}
+
 static struct anchor anchor(void)
 {
-    struct anchor best = {.width = UINT64_MAX};
+    struct anchor best = {.after = UINT64_MAX};
     for (int i = 0; i < TRIES; i++) {
-        uint64_t before = rdtsc();
+        struct anchor a;
+        a.before = rdtsc();
         out8(PIT_COMMAND, 0x80); /* latch channel 2 */
-        uint64_t after = rdtsc();
+        a.after = rdtsc();
         uint16_t low = in8(PIT_CHANNEL_2), high = in8(PIT_CHANNEL_2);
-        if (after - before < best.width) {
-            best = (struct anchor){before + (after - before) / 2, after - before, (uint16_t)(high << 8 | low)};
-        }
+        a.count = (uint16_t)(high << 8 | low);
+        best = width(a) < width(best) ? a : best;
     }
     return best;
 }
 
-static struct anchor anchor_after(struct anchor start, uint16_t ticks)
+static struct anchor next_anchor(struct anchor last)
 {
     for (int patience = 100000; patience; patience--) {
         struct anchor a = anchor();
-        if ((uint16_t)(start.count - a.count) >= ticks) {
+        if ((uint16_t)(last.count - a.count) >= STEP_TICKS) {
             return a;
         }
     }
-    give_up("channel 2 of the PIT does not count, at", start.count);
+    give_up("channel 2 of the PIT does not count, at", last.count);
 }
 
-static uint64_t hz_between(struct anchor a, struct anchor b)
+static struct anchor tightest(const struct anchor *a, int count)
 {
-    return (b.tsc - a.tsc) * PIT_HZ / (uint16_t)(a.count - b.count);
+    struct anchor best = a[0];
+    for (int i = 1; i < count; i++) {
+        best = width(a[i]) < width(best) ? a[i] : best;
+    }
+    return best;
 }
 
-/* One calibration; its uncertainty in parts per million, or a million when the windows disagree. */
-static uint64_t attempt(uint64_t *hz)
+/* One calibration of about 50 ms, and its uncertainty in parts per million. */
+static uint64_t calibrate_once(uint64_t *ppm)
 {
     struct anchor a[ANCHORS] = {anchor()};
-    uint64_t least = UINT64_MAX, most = 0;
+    uint64_t bound_hz = UINT64_MAX;
     for (int i = 1; i < ANCHORS; i++) {
-        a[i] = anchor_after(a[i - 1], WINDOW_TICKS);
-        uint64_t window_hz = hz_between(a[i - 1], a[i]);
-        least = window_hz < least ? window_hz : least;
-        most = window_hz > most ? window_hz : most;
+        a[i] = next_anchor(a[i - 1]);
+        uint16_t ticks = (uint16_t)(a[i - 1].count - a[i].count);
+        uint64_t hz = (a[i].after - a[i - 1].before) * PIT_HZ / ticks;
+        bound_hz = hz < bound_hz ? hz : bound_hz;
     }
-    struct anchor first = a[0], last = a[ANCHORS - 1];
-    *hz = hz_between(first, last);
-    if ((most - least) > *hz / (1000000 / AGREE_PPM)) {
-        return 1000000;
-    }
-    return (first.width + last.width) / 2 * 1000000 / (last.tsc - first.tsc);
+    struct anchor first = tightest(a, ENDS), last = tightest(a + ANCHORS - ENDS, ENDS);
+    uint64_t unsure = (width(first) + width(last)) / 2;
+    uint64_t tsc = last.before - first.before + width(last) / 2 - width(first) / 2;
+    uint64_t ticks = (uint16_t)(first.count - last.count);
+    ticks += ((tsc * PIT_HZ / bound_hz - ticks + 0x8000) >> 16) << 16;
+    *ppm = unsure * 1000000 / tsc;
+    return tsc * PIT_HZ / ticks;
 }
 
 uint64_t clock_calibrate(void)
@@ -80,7 +90,7 @@ uint64_t clock_calibrate(void)
     pit_start();
     uint64_t best_hz = 0, best_ppm = UINT64_MAX;
     for (int i = 0; i < ATTEMPTS && best_ppm > GOOD_PPM; i++) {
-        uint64_t hz, ppm = attempt(&hz);
+        uint64_t ppm, hz = calibrate_once(&ppm);
         if (ppm < best_ppm) {
             best_ppm = ppm;
             best_hz = hz;
