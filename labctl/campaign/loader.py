@@ -7,7 +7,7 @@ is found in three readings of the same text: its YAML (`tree`), its matrix (`sha
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -67,7 +67,9 @@ def parse_campaign(text: str, place: str = "campaign") -> Campaign:
     try:
         campaign = Campaign.model_validate(data, by_alias=True, by_name=False, context=COLLECT)
     except ValidationError as error:
-        problems += [_problem(details) for details in error.errors(include_url=False)]
+        said = {problem.path for problem in problems}
+        found_too = [_problem(details) for details in error.errors(include_url=False)]
+        problems += [problem for problem in found_too if problem.path not in said]
     if problems or campaign is None:
         raise CampaignError.of(_located(problems, tree, place))
     return campaign.model_copy(update={"source_text": text})
@@ -77,7 +79,7 @@ def dump_campaign(campaign: Campaign) -> str:
     """A file's text that loads as this campaign: every field written out, units canonical."""
     data = _plain(campaign)
     data["algorithms"] = {
-        name: {key: value for key, value in _plain(variant).items() if key != "name"}
+        name: _plain(variant, but={"name", *_at_default(variant)})
         for name, variant in campaign.algorithms.items()
     }
     lines: list[str] = []
@@ -93,15 +95,22 @@ def dump_campaign(campaign: Campaign) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _plain(spec: Spec) -> dict[str, Any]:
-    """A model as a file's plain data."""
+def _at_default(spec: Spec) -> Iterator[str]:
+    """The fields that say nothing new."""
+    for field, info in type(spec).model_fields.items():
+        if getattr(spec, field) == info.default:
+            yield field
+
+
+def _plain(spec: Spec, but: Collection[str] = ()) -> dict[str, Any]:
+    """A model as a file's plain data, some fields left out."""
     plain: dict[str, Any] = {}
     for field, info in type(spec).model_fields.items():
         value = getattr(spec, field)
         scalars = [extra for extra in info.metadata if isinstance(extra, Scalar)]
         if isinstance(value, Spec):
             plain[file_name_of(field)] = _plain(value)
-        elif not info.exclude:
+        elif not info.exclude and field not in but:
             plain[file_name_of(field)] = scalars[0].write(value) if scalars else value
     return plain
 

@@ -149,6 +149,7 @@ def differences(old: Plan, new: Plan) -> list[str]:
     return [
         *_changed("the campaign's name", old.campaign, new.campaign),
         *_changed("the seed", str(old.seed), str(new.seed)),
+        *_changed("quick", str(old.quick), str(new.quick)),
         *_cell_differences(old, new),
         *_trial_differences(old, new),
     ]

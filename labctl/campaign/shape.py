@@ -13,13 +13,14 @@ from labctl.campaign.factors import (
     FACTORS,
     NAMES,
     VARIANT_NAME,
+    Factor,
     canonical_factor,
     combinations,
     matches,
 )
 from labctl.campaign.names import MAX_CELL_NAME, cell_name
 from labctl.campaign.scalars import choice, nearest, shown
-from labctl.campaign.specs import BUILT_IN_NAMES
+from labctl.campaign.specs import BUILT_IN_NAMES, AlgorithmSpec
 from labctl.errors import CampaignError, InputError
 
 MAX_CELLS = 10_000
@@ -79,6 +80,17 @@ def shape(data: Mapping[Any, Any]) -> Shape:
     shaper.exclude(data.get("exclude", ()))
     shaper.include(data.get("include", ()))
     return shaper.shape
+
+
+def sets(variant: Mapping[Any, Any], option: Factor) -> bool:
+    """Whether a variant gives the option another value than its default."""
+    said = variant.get(option.key, variant.get(option.field))
+    if said is None:
+        return False
+    try:
+        return bool(option.scalar.read(said) != AlgorithmSpec.model_fields[option.field].default)
+    except InputError:
+        return False
 
 
 class _Shaper:
@@ -183,10 +195,10 @@ class _Shaper:
         if not isinstance(own, Mapping):
             return
         used = self.shape.matrix.get("algorithm", ())
-        options = [f for n, f in FACTORS.items() if n in self.shape.matrix]
+        varied = [FACTORS[name] for name in self.shape.matrix if name in FACTORS]
         for variant in (v for v in used if isinstance(own.get(v), Mapping)):
-            for option in (f for f in options if f.section == "algorithm"):
-                if option.key in own[variant]:
+            for option in (factor for factor in varied if factor.section == "algorithm"):
+                if sets(own[variant], option):
                     self.problem(
                         ("algorithms", variant, option.key),
                         f"`{variant}` sets `{option.key}`, and the matrix varies it",

@@ -1,0 +1,247 @@
+"""Hypothesis strategies of the whole suite, in one place."""
+
+import string
+from typing import Any
+
+from hypothesis import strategies as st
+
+from labctl.campaign import Campaign, Capabilities, dump_campaign
+from labctl.campaign.factors import FACTORS
+from labctl.campaign.scalars import Scalar
+from labctl.campaign.specs import PAGE_BYTES, working_set_room
+from labctl.units import (
+    MAX_WHOLE,
+    format_bandwidth,
+    format_duration,
+    format_rate,
+    format_size,
+)
+
+MIB = 2**20
+
+
+def _in_units(*units: int) -> st.SearchStrategy[int]:
+    """Whole numbers, many of which are exact in a large unit."""
+    whole = st.integers(0, MAX_WHOLE)
+    scaled = st.builds(lambda n, unit: n * unit, st.integers(0, 4096), st.sampled_from(units))
+    return st.one_of(scaled, whole)
+
+
+sizes_bytes = _in_units(1, 2**10, 2**20, 2**30, 2**40, 10**3, 10**6, 10**9, 10**12)
+rates_bytes_per_s = sizes_bytes
+bandwidths_bits_per_s = _in_units(1, 10**3, 10**6, 10**9, 10**12, 8 * 2**20)
+durations_s = st.one_of(
+    st.floats(1e-9, 1e9),
+    st.builds(
+        lambda n, unit: float(n * unit),
+        st.integers(0, 10_000),
+        st.sampled_from([0.001, 1.0, 60.0, 3600.0]),
+    ),
+)
+
+seeds = st.integers(0, 2**63 - 1)
+variant_names = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True).filter(
+    lambda name: name not in FACTORS
+)
+campaign_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True)
+lab_names = st.one_of(
+    campaign_names,
+    st.text(min_size=1, max_size=20).filter(lambda text: text.strip() and text.isprintable()),
+)
+flags = st.sampled_from(["true", "false"])
+
+
+def _memory(low_mib: int = 32, high_mib: int = 8192) -> st.SearchStrategy[str]:
+    return st.integers(low_mib, high_mib).map(lambda mib: format_size(mib * MIB))
+
+
+LEVELS: dict[str, st.SearchStrategy[str]] = {
+    "transport": st.sampled_from(["tcp", "rdma"]),
+    "kind": st.just("builtin"),
+    "memory": _memory(),
+    "working_set": st.integers(1, 4096).map(lambda pages: format_size(pages * PAGE_BYTES)),
+    "pattern": st.sampled_from(["sequential", "random"]),
+    "fill": st.sampled_from(["zero", "random"]),
+    "write_rate": st.integers(0, 2**40).map(format_rate),
+    "vcpus": st.integers(1, 32).map(str),
+    "seed": seeds.map(str),
+    "bandwidth": st.integers(100_000, 10**12).map(format_bandwidth),
+    "mtu": st.integers(576, 65_535).map(str),
+    "total_time": st.floats(0.1, 86_400).map(format_duration),
+    "downtime": st.floats(0.001, 2_000).map(format_duration),
+    "max_bandwidth": st.one_of(st.just("none"), st.integers(1_000, 2**40).map(format_rate)),
+    "multifd_channels": st.integers(0, 255).map(str),
+    "preempt": flags,
+    "switch_after_passes": st.integers(1, 10_000).map(str),
+}
+"""Canonical levels of each factor but `algorithm`, whose levels a campaign's variants decide."""
+
+_OPTIONS = [name for name, factor in FACTORS.items() if factor.section == "algorithm"]
+_KINDS = ["stop_and_copy", "precopy", "postcopy", "hybrid"]
+
+
+@st.composite
+def levels_of(draw: st.DrawFn, name: str, variants: list[str]) -> list[str]:
+    """One to three different levels of a factor."""
+    level = st.sampled_from(variants) if name == "algorithm" else LEVELS[name]
+    return draw(st.lists(level, min_size=1, max_size=3, unique=True))
+
+
+@st.composite
+def factor_levels(draw: st.DrawFn) -> dict[str, str]:
+    """A cell's factors with their canonical levels, `algorithm` first."""
+    names = draw(st.lists(st.sampled_from(sorted(LEVELS)), unique=True, max_size=5))
+    return {"algorithm": draw(variant_names)} | {name: draw(LEVELS[name]) for name in names}
+
+
+@st.composite
+def campaign_data(draw: st.DrawFn) -> dict[str, Any]:
+    """The plain data of a legal campaign file."""
+    names = st.lists(st.sampled_from(["algorithm", *LEVELS]), unique=True, max_size=4)
+    factors = draw(names)
+    algorithms: dict[str, dict[str, str]] = draw(
+        st.dictionaries(
+            variant_names,
+            st.fixed_dictionaries(
+                {"kind": st.sampled_from(_KINDS)},
+                # An option that the matrix varies is not a variant's to set.
+                optional={name: LEVELS[name] for name in _OPTIONS if name not in factors},
+            ),
+            max_size=2,
+        )
+    )
+    variants = [*_KINDS, *algorithms]
+    matrix = {name: draw(levels_of(name, variants)) for name in factors}
+    memory_mib = draw(st.integers(32, 8192))
+    pages = working_set_room(memory_mib * MIB) // PAGE_BYTES
+    working_set = format_size(draw(st.integers(1, pages)) * PAGE_BYTES)
+    data: dict[str, Any] = {
+        "name": draw(campaign_names),
+        "guest": {"memory": format_size(memory_mib * MIB), "working_set": working_set},
+        "link": {"bandwidth": draw(LEVELS["bandwidth"])},
+        "algorithms": algorithms,
+        "matrix": matrix,
+        "exclude": [],
+        "include": [],
+    }
+    optional = {
+        "lab": lab_names,
+        "algorithm": st.sampled_from(variants),
+        "transport": LEVELS["transport"],
+        "repetitions": st.integers(1, 7).map(str),
+        "warmups": st.integers(0, 3).map(str),
+        "seed": seeds.map(str),
+        "limits": st.fixed_dictionaries(
+            {}, optional={name: LEVELS[name] for name in ("total_time", "downtime")}
+        ),
+        "timing": st.fixed_dictionaries({}, optional={"baseline": st.just("2s")}),
+    }
+    data |= draw(st.fixed_dictionaries({}, optional=optional))
+    if matrix:
+        _shape(draw, data, variants)
+    return data
+
+
+def _shape(draw: st.DrawFn, data: dict[str, Any], variants: list[str]) -> None:
+    """Leaves out the cells of one level, and adds a cell with a level of its own, now and then."""
+    matrix: dict[str, list[str]] = data["matrix"]
+    name = draw(st.sampled_from(sorted(matrix)))
+    if len(matrix[name]) > 1 and draw(st.booleans()):
+        data["exclude"] = [{name: draw(st.sampled_from(matrix[name]))}]
+    level = draw(st.sampled_from(variants) if name == "algorithm" else LEVELS[name])
+    if level not in matrix[name] and draw(st.booleans()):
+        data["include"] = [{other: levels[0] for other, levels in matrix.items()} | {name: level}]
+
+
+def campaigns() -> st.SearchStrategy[Campaign]:
+    """Legal campaigns."""
+    return campaign_data().map(Campaign.model_validate)
+
+
+@st.composite
+def capabilities(draw: st.DrawFn) -> Capabilities:
+    """What some host could do."""
+    known = ["events", "postcopy-ram", "postcopy-preempt", "multifd", "xbzrle"]
+    names = st.lists(st.sampled_from(known), unique=True)
+    refusable = ["multifd+postcopy-ram", "source:multifd", "destination:postcopy-ram", "rdma"]
+    return Capabilities(
+        host=draw(st.sampled_from(["", "a", "b"])),
+        qemu_version="7.2.22",
+        qemu_path="/usr/bin/qemu-system-x86_64",
+        accelerator="tcg",
+        machine_type="pc-q35-7.2",
+        migration_capabilities=draw(names),
+        refused=draw(st.dictionaries(st.sampled_from(refusable), st.text(max_size=20))),
+        userfaultfd=draw(st.booleans()),
+        memory_available_bytes=draw(st.integers(0, 2**36)),
+        cpus=draw(st.integers(1, 64)),
+        rdma=draw(st.booleans()),
+    )
+
+
+_FRAGMENTS = [
+    *("{", "}", "[", "]", ":", ",", "- ", "#", "&a ", "*a", "!!int ", "? ", "|", ">", "'", '"'),
+    *("\t", "\n", "\n  ", "---\n", "...\n", "%YAML 1.1\n", "<<: ", "~", "null", "\0", "\u2028"),
+    *("0", "-1", "1e9", "40", "1Gb/s", "999999TiB", "nan", "true", "algorithm", "write_rate"),
+    *("matrix:\n", "include: [{}]\n", "exclude: 3\n", "guest: []\n", "name:\n", "source_text: x\n"),
+]
+
+
+@st.composite
+def broken_texts(draw: st.DrawFn) -> str:
+    """A legal file's text with a few accidents; it may still be legal."""
+    text = dump_campaign(draw(campaigns()))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(text)))
+        to = draw(st.integers(at, min(len(text), at + 12)))
+        kind = draw(st.sampled_from(["cut", "put", "replace", "lines"]))
+        fragment = draw(st.one_of(st.sampled_from(_FRAGMENTS), st.text(max_size=4)))
+        if kind == "cut":
+            text = text[:at] + text[to:]
+        elif kind == "put":
+            text = text[:at] + fragment + text[at:]
+        elif kind == "replace":
+            text = text[:at] + fragment + text[to:]
+        else:
+            lines = text.splitlines(keepends=True)
+            text = "".join(draw(st.permutations(lines))) + (lines[0] if lines else "")
+    return text
+
+
+def _flow(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_flow(item) for item in value) + "]"
+    return str(value)
+
+
+_words = st.one_of(
+    st.sampled_from(["40", "40MiB/s", "precopy", "true", "", "~", "1Gbit/s", "256MiB", "-3"]),
+    st.text(string.ascii_letters + string.digits, max_size=6),
+)
+_values = st.recursive(
+    _words,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["algorithm", "memory", "name", "kind", "preempt", "x"]),
+            inner,
+            max_size=3,
+        ),
+    ),
+    max_leaves=6,
+)
+
+
+@st.composite
+def misshapen_texts(draw: st.DrawFn) -> str:
+    """YAML with a campaign's keys, and under them anything."""
+    keys = st.sampled_from([*Campaign.model_fields, "guest.memory", "matrx", "x"])
+    data = draw(campaign_data())
+    return _flow(data | draw(st.dictionaries(keys, _values, min_size=1, max_size=4)))
+
+
+def scalars() -> st.SearchStrategy[Scalar]:
+    """The kind of value of each factor."""
+    return st.sampled_from([factor.scalar for factor in FACTORS.values()])

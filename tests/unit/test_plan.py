@@ -1,0 +1,186 @@
+"""The plan: a complete block design that is the same for good, and nothing is dropped from it."""
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+
+from labctl.campaign import (
+    Campaign,
+    Capabilities,
+    Plan,
+    differences,
+    estimate_transfer_s,
+    expand,
+    make_plan,
+)
+from labctl.errors import InputError, ResultsError
+from tests import strategies
+from tests.unit.test_campaign_models import campaign
+from tests.unit.test_rules import ABLE, able, cell, variant
+
+GOLDEN: list[tuple[str, int, str]] = [
+    ("0001-precopy", 0, "forward"),
+    ("0002-precopy", 1, "reverse"),
+    ("0003-postcopy", 1, "forward"),
+    ("0004-hybrid", 1, "forward"),
+    ("0005-precopy", 2, "forward"),
+    ("0006-postcopy", 2, "reverse"),
+    ("0007-hybrid", 2, "reverse"),
+]
+MATRIX = {"algorithm": ["precopy", "postcopy", "hybrid"], "write_rate": ["0MiB/s", "400MiB/s"]}
+
+
+@settings(deadline=None)
+@given(strategies.campaigns(), strategies.capabilities(), strategies.capabilities())
+def test_the_design(found: Campaign, one: Capabilities, other: Capabilities) -> None:
+    plan = make_plan(found, {"a-b": (one, other)})
+    names = [each.name for each in expand(found)]
+    assert [trial.number for trial in plan.trials] == list(range(1, len(plan.trials) + 1))
+    blocks = [trial.block for trial in plan.trials]
+    assert blocks == sorted(blocks)
+    for block in range(1, found.repetitions + 1):
+        in_block = [trial.cell for trial in plan.trials if trial.block == block]
+        assert sorted(in_block) == sorted(names)
+    for name in names:
+        directions = [t.direction for t in plan.trials if t.cell == name and not t.warmup]
+        assert all(first != second for first, second in pairwise(directions))
+        assert abs(Counter(directions)["forward"] - Counter(directions)["reverse"]) <= 1
+        assert len({t.rule for t in plan.trials if t.cell == name}) == 1
+    warmups = [trial for trial in plan.trials if trial.warmup]
+    assert all(trial.block == 0 and trial.supported for trial in warmups)
+    runnable = any(trial.supported for trial in plan.trials)
+    assert len(warmups) == (found.warmups if runnable else 0)
+    for trial in plan.trials:
+        assert trial.supported == (trial.reason is None) == (trial.estimate_s > 0)
+
+
+@settings(deadline=None)
+@given(strategies.campaigns())
+def test_same_campaign_same_plan_and_json_keeps_it(found: Campaign) -> None:
+    plan = make_plan(found)
+    again = make_plan(Campaign.model_validate_json(found.model_dump_json()))
+    assert again == plan
+    assert differences(plan, again) == []
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_the_order_is_this_one_for_good() -> None:
+    """A stored plan can be made again by any later version; a change here breaks `--resume`."""
+    plan = make_plan(campaign(matrix={"algorithm": MATRIX["algorithm"]}, seed=1, repetitions=2))
+    assert [(t.name, t.block, t.direction) for t in plan.trials] == GOLDEN
+
+
+def test_the_seed_decides_the_order() -> None:
+    orders = {
+        tuple(t.cell for t in make_plan(campaign(matrix=MATRIX, seed=seed)).trials)
+        for seed in range(10)
+    }
+    assert len(orders) == 10
+
+
+def test_blocks_differ_in_their_order() -> None:
+    plan = make_plan(campaign(matrix=MATRIX, seed=1, repetitions=10))
+    orders = {tuple(t.cell for t in plan.trials if t.block == block) for block in range(1, 11)}
+    assert len(orders) > 5
+
+
+def test_every_position_is_as_likely() -> None:
+    """Each of 6 cells stands first in about a sixth of 1200 blocks (5 sigma is 64 off 200)."""
+    plan = make_plan(campaign(matrix=MATRIX, seed=3, repetitions=1200, warmups=0))
+    first = Counter(trial.cell for trial in plan.trials if trial.number % 6 == 1)
+    assert all(abs(first[each.name] - 200) < 64 for each in plan.cells)
+
+
+def test_quick_is_one_repetition_without_warm_up() -> None:
+    plan = make_plan(campaign(matrix=MATRIX, warmups=2), quick=True)
+    assert plan.quick
+    assert [trial.block for trial in plan.trials] == [1] * 6
+
+
+def test_warm_ups_are_the_first_cells_that_can_run() -> None:
+    pairs = {"p": (able(userfaultfd=False), able(userfaultfd=False))}
+    plan = make_plan(campaign(matrix=MATRIX, warmups=3), pairs)
+    assert [trial.cell for trial in plan.trials[:3]] == [
+        "precopy,write_rate=0MiBps",
+        "precopy,write_rate=400MiBps",
+        "precopy,write_rate=0MiBps",
+    ]
+
+
+def test_what_is_refused_stays_in_the_plan() -> None:
+    plan = make_plan(campaign(matrix=MATRIX), {"p": (ABLE, able(userfaultfd=False))})
+    refused = [trial for trial in plan.trials if not trial.supported]
+    assert len(refused) == 4 * 3
+    assert {(trial.rule, trial.reason) for trial in refused} == {
+        ("userfaultfd", "the destination may not use userfaultfd")
+    }
+    assert plan.estimate_s == pytest.approx(sum(t.estimate_s for t in plan.trials if t.supported))
+
+
+def test_any_pair_in_any_direction_can_refuse() -> None:
+    pairs = {"good": (ABLE, ABLE), "bad": (able(userfaultfd=False), ABLE)}
+    plan = make_plan(campaign(algorithm="postcopy"), pairs)
+    assert {trial.reason for trial in plan.trials} == {
+        "bad: the destination may not use userfaultfd (in reverse)"
+    }
+
+
+def test_differences_are_said() -> None:
+    old = make_plan(campaign(matrix=MATRIX, seed=1))
+    same = make_plan(campaign(matrix=MATRIX, seed=1), {"p": (ABLE, ABLE)})
+    assert differences(old, same) == []
+    faster = make_plan(campaign(matrix=MATRIX, seed=1, link={"bandwidth": "2Gbit/s"}))
+    bandwidth = "link.bandwidth_bits_per_s was 1000000000 and is 2000000000"
+    assert f"cell precopy,write_rate=0MiBps: {bandwidth}" in differences(old, faster)
+    fewer = make_plan(campaign(matrix={"algorithm": ["precopy"]}, seed=1))
+    said = differences(old, fewer)
+    assert "cell precopy is new" in said
+    assert "cell hybrid,write_rate=0MiBps is gone" in said
+    assert "the number of trials was 19 and is 4" in said
+    unable = make_plan(campaign(matrix=MATRIX, seed=1), {"p": (ABLE, able(userfaultfd=False))})
+    assert any("rule was None and is userfaultfd" in line for line in differences(old, unable))
+
+
+def test_differences_of_a_quick_run() -> None:
+    full = campaign(matrix=MATRIX, seed=1)
+    assert "quick was True and is False" in differences(
+        make_plan(full, quick=True), make_plan(full)
+    )
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "3", '{"schema_version": 2}', "{"])
+def test_a_plan_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(ResultsError, match=r"plan\.json: this is not a plan"):
+        Plan.from_json(text)
+
+
+def test_a_cell_by_its_name() -> None:
+    plan = make_plan(campaign())
+    assert plan.cell("precopy") == plan.cells[0]
+    with pytest.raises(InputError):
+        plan.cell("hybrid")
+
+
+def test_estimates_follow_the_formula() -> None:
+    memory_over_link = 256 * 2**20 / 125e6
+    working_set_over_link = 64 * 2**20 / 125e6
+    fast = {"matrix": {"write_rate": ["400MiB/s"]}}
+    assert estimate_transfer_s(cell()) == pytest.approx(memory_over_link)
+    assert estimate_transfer_s(cell(**fast)) == 60.0
+    assert estimate_transfer_s(cell(algorithm="postcopy", **fast)) == pytest.approx(
+        memory_over_link
+    )
+    assert estimate_transfer_s(cell(algorithm="stop_and_copy")) == pytest.approx(memory_over_link)
+    assert estimate_transfer_s(cell(algorithm="hybrid", **fast)) == pytest.approx(
+        memory_over_link + working_set_over_link
+    )
+    slow = variant(kind="precopy", max_bandwidth="10MiB/s")
+    assert estimate_transfer_s(slow) == pytest.approx(25.6)
+    half = cell(matrix={"write_rate": ["62.5MB/s"]})
+    assert estimate_transfer_s(half) == pytest.approx(memory_over_link + 2 * working_set_over_link)
+    small = cell(matrix={"working_set": ["4MiB"], "write_rate": ["1GiB/s"]})
+    assert estimate_transfer_s(small) < 3
+    zero = cell(guest={"memory": "256MiB", "working_set": "64MiB", "fill": "zero"})
+    assert estimate_transfer_s(zero) == pytest.approx(working_set_over_link)

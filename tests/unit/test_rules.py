@@ -1,0 +1,185 @@
+"""Rules: each refuses what it should and nothing else; the page is the registry's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from labctl.campaign import (
+    RULES,
+    Campaign,
+    Capabilities,
+    Cell,
+    asked_capabilities,
+    expand,
+    first_refusal,
+    rules_page,
+)
+from tests import strategies
+from tests.unit.test_campaign_models import campaign
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "rules.md"
+ABLE = Capabilities(
+    host="a",
+    qemu_version="7.2.22",
+    qemu_path="/usr/bin/qemu-system-x86_64",
+    accelerator="tcg",
+    machine_type="pc-q35-7.2",
+    migration_capabilities=["events", "postcopy-ram", "postcopy-preempt", "multifd"],
+    userfaultfd=True,
+    memory_available_bytes=2**33,
+    cpus=2,
+    rdma=True,
+)
+
+
+def cell(**parts: Any) -> Cell:
+    return expand(campaign(**parts))[-1]
+
+
+def variant(**options: Any) -> Cell:
+    return cell(algorithm="v", algorithms={"v": options})
+
+
+def able(**changes: Any) -> Capabilities:
+    return ABLE.model_copy(update=changes)
+
+
+def refused(found: Cell, source: Capabilities = ABLE, destination: Capabilities = ABLE) -> str:
+    refusal = first_refusal(found, source, destination)
+    return f"{refusal.rule}: {refusal.reason}" if refusal else ""
+
+
+@pytest.mark.parametrize("kind", ["stop_and_copy", "precopy", "postcopy", "hybrid"])
+def test_an_able_lab_refuses_no_algorithm(kind: str) -> None:
+    assert not refused(cell(algorithm=kind))
+    assert not refused(cell(algorithm=kind, transport="rdma"))
+    assert not refused(variant(kind=kind, multifd_channels=4))
+
+
+def test_preempt_needs_postcopy() -> None:
+    assert refused(variant(kind="precopy", preempt=True)) == (
+        "preempt-needs-postcopy: v is precopy, which requests no pages"
+    )
+    assert not refused(variant(kind="postcopy", preempt=True))
+    assert not refused(variant(kind="hybrid", preempt=True))
+
+
+def test_switch_needs_hybrid() -> None:
+    matrix = {"algorithm": ["precopy", "hybrid"], "switch_after_passes": [1, 2]}
+    found = {c.name: refused(c) for c in expand(campaign(matrix=matrix))}
+    assert [name for name, reason in found.items() if reason] == ["precopy,switch_after_passes=2"]
+    assert found["precopy,switch_after_passes=2"].startswith("switch-needs-hybrid: precopy is")
+
+
+def test_working_set() -> None:
+    large = cell(matrix={"working_set": ["1GiB"]})
+    assert refused(large) == (
+        "working-set-exceeds-memory: a working set of 1GiB does not fit a memory of 256MiB: "
+        "251MiB is the most"
+    )
+    assert not refused(cell(matrix={"working_set": ["251MiB"]}))
+    few = {"memory": "64MiB", "working_set": "4KiB", "vcpus": 2, "write_rate": "1MiB/s"}
+    assert refused(cell(guest=few)).startswith("working-set-too-small: 2 vCPUs")
+    assert not refused(cell(guest=few | {"write_rate": "0MiB/s"}))
+
+
+def test_transport_not_in_lab() -> None:
+    rdma = cell(transport="rdma")
+    assert (
+        refused(rdma, ABLE, able(rdma=False)) == "transport-not-in-lab: no RDMA at the destination"
+    )
+    assert refused(rdma, able(rdma=False), ABLE) == "transport-not-in-lab: no RDMA at the source"
+    assert not refused(cell(), able(rdma=False), able(rdma=False))
+
+
+def test_capability_missing() -> None:
+    old = able(migration_capabilities=["events", "postcopy-ram"], qemu_version="6.0")
+    assert refused(variant(kind="postcopy", preempt=True), ABLE, old) == (
+        "capability-missing: QEMU 6.0 at the destination has no postcopy-preempt"
+    )
+    assert refused(variant(kind="precopy", multifd_channels=2), old, ABLE) == (
+        "capability-missing: QEMU 6.0 at the source has no multifd"
+    )
+    assert not refused(cell(algorithm="hybrid"), old, old)
+
+
+def test_userfaultfd_is_the_destinations() -> None:
+    without = able(userfaultfd=False)
+    assert refused(cell(algorithm="postcopy"), ABLE, without).startswith("userfaultfd: ")
+    assert refused(cell(algorithm="hybrid"), ABLE, without).startswith("userfaultfd: ")
+    assert not refused(cell(algorithm="postcopy"), without, ABLE)
+    assert not refused(cell(algorithm="precopy"), without, without)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "rule"),
+    [
+        ({"source:multifd+postcopy-ram": "no"}, "multifd-postcopy"),
+        ({"source:postcopy-ram+multifd": "no"}, "multifd-postcopy"),
+        ({"multifd+postcopy-ram": "no"}, "multifd-postcopy"),
+        ({"source:postcopy-ram": "no"}, "qemu-refuses"),
+        ({"tcp+multifd": "no"}, "qemu-refuses"),
+        ({"destination:multifd+postcopy-ram": "no"}, ""),
+        ({"source:multifd+xbzrle": "no"}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_the_qemu_at_hand_refuses(refusals: Mapping[str, str], rule: str) -> None:
+    both = variant(kind="postcopy", multifd_channels=2)
+    found = refused(both, able(refused=refusals), ABLE)
+    assert found.split(":")[0] == rule
+    assert not rule or found.endswith(": no")
+
+
+def test_host_memory() -> None:
+    small = able(memory_available_bytes=512 * 2**20)
+    assert refused(cell(), small, small) == (
+        "host-memory: the host has 512MiB left, two machines need 768MiB"
+    )
+    assert not refused(cell(), small, small.model_copy(update={"host": "b"}))
+    smaller = able(memory_available_bytes=256 * 2**20, host="b")
+    assert refused(cell(), small, smaller) == (
+        "host-memory: the destination has 256MiB left, a machine needs 384MiB"
+    )
+
+
+@settings(deadline=None)
+@given(strategies.campaigns(), strategies.capabilities(), strategies.capabilities())
+def test_rules_are_pure_and_offline_they_need_nothing(
+    found: Campaign, source: Capabilities, destination: Capabilities
+) -> None:
+    for each in expand(found):
+        refusal = first_refusal(each, source, destination)
+        assert refusal == first_refusal(each, source, destination)
+        if refusal:
+            assert refusal.rule in {rule.id for rule in RULES}
+            assert refusal.reason
+        offline = first_refusal(each, None, None)
+        if offline:
+            assert refusal == offline
+
+
+def test_capabilities_a_trial_asks_for() -> None:
+    assert asked_capabilities(cell()) == {"events"}
+    assert asked_capabilities(variant(kind="hybrid", preempt=True, multifd_channels=2)) == {
+        "events",
+        "postcopy-ram",
+        "postcopy-preempt",
+        "multifd",
+    }
+
+
+def test_every_rule_has_a_page_and_the_reference_is_generated() -> None:
+    ids = [rule.id for rule in RULES]
+    assert len(set(ids)) == len(ids)
+    assert all(rule.problem and rule.why and rule.mend for rule in RULES)
+    assert all((rule.by_cell is None) != (rule.by_ends is None) for rule in RULES)
+    written = PAGE.read_text()
+    assert written == rules_page(), "run: python -m labctl.campaign.rules > docs/reference/rules.md"
+
+
+def test_capabilities_survive_json() -> None:
+    assert Capabilities.model_validate_json(ABLE.model_dump_json()) == ABLE
