@@ -45,7 +45,8 @@ HOT static struct {
     uint64_t due, period, tsc_hz, ws_pages;
     uint32_t nonce, seq, vcpus, hello_beats;
     enum phase phase;
-    uint32_t *shadow;
+    bool regressed;
+    uint32_t *shadow; /* seq as of some beats ago, far from it */
 } beats;
 
 static void send(const void *record, size_t length)
@@ -130,6 +131,7 @@ void beats_init(const struct options *options, uint64_t tsc_hz)
     beats.period = tsc_hz / 1000000 * options->beat_us;
     beats.hello_beats = 1000000 / options->beat_us;
     beats.shadow = memory_take(PAGE_SIZE);
+    *beats.shadow = beats.seq - SHADOW_BEATS;
     beats.due = rdtsc();
 }
 
@@ -144,6 +146,7 @@ uint64_t beats_tick(void)
     }
     send_beat(now);
     if (beats.seq % SHADOW_BEATS == 0) {
+        beats.regressed |= beats.seq - *beats.shadow != SHADOW_BEATS;
         *beats.shadow = beats.seq;
     }
     if (beats.seq % POLL_BEATS == 0 && (beats.phase == PHASE_RUN || beats.phase == PHASE_CHECKED)) {
@@ -180,5 +183,5 @@ void beats_report(struct report report)
 
 bool beats_seq_regressed(void)
 {
-    return beats.seq - 1 - *beats.shadow >= SHADOW_BEATS;
+    return beats.regressed || beats.seq - 1 - *beats.shadow >= SHADOW_BEATS;
 }

@@ -37,7 +37,7 @@ void beats_phase(enum phase phase);
 
 void beats_report(struct report report);
 
-/* True when the sequence number is behind the copy of it that is kept elsewhere. */
+/* True when the sequence number and the copy of it that is kept elsewhere were ever seen to disagree. */
 bool beats_seq_regressed(void);
 
 #endif

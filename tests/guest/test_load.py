@@ -1,0 +1,144 @@
+"""The beat and the load: as often, and as much, as was asked for."""
+
+import itertools
+import os
+import signal
+import statistics
+import time
+from collections.abc import Callable
+
+import pytest
+
+from labctl.node.beats import PHASE_RUN
+from tests.guest.machine import MIB, PAGE_BYTES, Guest, gaps_ms, write_rate_bytes_per_s
+
+Boot = Callable[..., Guest]
+pytestmark = pytest.mark.qemu
+
+WINDOWS = 5
+TOLERANCE = 0.05
+
+
+def best_rate_bytes_per_s(guest: Guest, asked_bytes_per_s: int) -> float:
+    """The rate of the first window of a second that is within tolerance, else of the last.
+
+    A vCPU that the host does not run loses work by design, so what else the machine does can only
+    lower a window. None may be above.
+    """
+    rate = 0.0
+    for _ in range(WINDOWS):
+        rate = write_rate_bytes_per_s(guest.run_for(1.0), guest.hello().tsc_hz)
+        assert rate <= asked_bytes_per_s * (1 + TOLERANCE)
+        if rate >= asked_bytes_per_s * (1 - TOLERANCE):
+            break
+    return rate
+
+
+@pytest.mark.parametrize("pattern", ["random", "sequential"])
+@pytest.mark.parametrize("rate", [0, 40 * MIB, 400 * MIB])
+def test_writes_at_the_rate_asked_and_beats_meanwhile(boot: Boot, rate: int, pattern: str) -> None:
+    guest = boot(f"ws={64 * MIB} rate={rate} pattern={pattern}")
+    guest.phase(PHASE_RUN)
+    assert best_rate_bytes_per_s(guest, rate) == pytest.approx(rate, rel=TOLERANCE)
+    beats = guest.beats(PHASE_RUN)
+    assert statistics.median(gaps_ms(beats, guest.hello().tsc_hz)) <= 1.0
+    assert [b.seq for _, b in guest.beats()] == list(range(len(guest.beats())))
+
+
+def test_two_vcpus_share_the_rate(boot: Boot) -> None:
+    rate = 40 * MIB
+    guest = boot(f"ws={64 * MIB} rate={rate}", vcpus=2)
+    guest.phase(PHASE_RUN)
+    assert best_rate_bytes_per_s(guest, rate) == pytest.approx(rate, rel=TOLERANCE)
+    (_, first), (_, last) = guest.beats(PHASE_RUN)[0], guest.beats(PHASE_RUN)[-1]
+    mine, other = (b - a for a, b in zip(first.work, last.work, strict=True))
+    assert 0.5 < mine / other < 2
+
+
+def test_the_period_can_be_asked_for(boot: Boot) -> None:
+    guest = boot(f"ws={MIB} beat_us=250 fill=zero", memory_bytes=32 * MIB)
+    guest.phase(PHASE_RUN)
+    gaps = gaps_ms(guest.run_for(1.0), guest.hello().tsc_hz)
+    assert statistics.median(gaps) == pytest.approx(0.25, rel=0.1)
+
+
+def test_it_beats_while_it_fills_and_checks(boot: Boot) -> None:
+    """Half of the gaps may be what the host needs to find memory, not more than that."""
+    guest = boot(f"ws={64 * MIB}")
+    guest.phase(PHASE_RUN)
+    assert guest.check().pages_bad == 0
+    for phase in (1, 3):
+        assert statistics.median(gaps_ms(guest.beats(phase), guest.hello().tsc_hz)) <= 1.0
+
+
+def test_sequential_writes_every_page_in_turn(boot: Boot) -> None:
+    """After n rounds each page of the working set was written n times: its epoch says so."""
+    pages = 2048
+    guest = boot(f"ws={pages * PAGE_BYTES} rate={40 * MIB} pattern=sequential fill=zero")
+    guest.phase(PHASE_RUN)
+    guest.run_for(1.0)
+    guest.check()
+    work = guest.beats()[-1][1].work[0]
+    epochs = epochs_of(guest, pages)
+    assert sum(epochs) == work
+    assert epochs == sorted(epochs, reverse=True)
+    assert epochs[0] - epochs[-1] <= 1
+
+
+def test_random_writes_are_spread_over_the_working_set(boot: Boot) -> None:
+    """Counts of uniform draws are Poisson: their variance is their mean."""
+    pages = 2048
+    guest = boot(f"ws={pages * PAGE_BYTES} rate={400 * MIB} pattern=random fill=zero")
+    guest.phase(PHASE_RUN)
+    guest.run_for(0.5)
+    guest.check()
+    epochs = epochs_of(guest, pages)
+    assert 0.8 < statistics.variance(epochs) / statistics.mean(epochs) < 1.25
+    halves = [sum(epochs[: pages // 2]), sum(epochs[pages // 2 :])]
+    assert abs(halves[0] - halves[1]) < 5 * sum(epochs) ** 0.5
+
+
+def epochs_of(guest: Guest, pages: int) -> list[int]:
+    """The epoch table: below the working set, and one page (the copy of seq) further down."""
+    length = pages * 4
+    table = guest.peek(guest.hello().ws_start - PAGE_BYTES - length, length)
+    return list(memoryview(table).cast("I"))
+
+
+def test_a_stopped_machine_loses_no_beat(boot: Boot) -> None:
+    guest = boot(f"ws={MIB} rate={40 * MIB} fill=zero", memory_bytes=32 * MIB)
+    guest.phase(PHASE_RUN)
+    for pause_s in (0.01, 0.1, 0.3):
+        guest.qmp("stop")
+        time.sleep(pause_s)
+        after = len(guest.seen)
+        guest.qmp("cont")
+        guest.phase(PHASE_RUN, after=after)
+    guest.run_for(0.2)
+    beats = guest.beats()
+    assert [b.seq for _, b in beats] == list(range(len(beats)))
+    arrivals = sorted(b - a for (a, _), (b, _) in itertools.pairwise(beats))
+    assert arrivals[-1] >= 0.3
+    assert arrivals[-2] >= 0.1
+    assert guest.check().pages_bad == 0
+
+
+def test_time_not_run_is_work_lost(boot: Boot) -> None:
+    """A process that sleeps 200 ms has its TSC run on; at most 2 ms of work may be made up for."""
+    rate = 40 * MIB
+    guest = boot(f"ws={MIB} rate={rate} fill=zero", memory_bytes=32 * MIB)
+    guest.phase(PHASE_RUN)
+    guest.run_for(0.2)
+    os.kill(guest.process.pid, signal.SIGSTOP)
+    time.sleep(0.2)
+    after = len(guest.seen)
+    os.kill(guest.process.pid, signal.SIGCONT)
+    guest.phase(PHASE_RUN, after=after)
+    guest.run_for(0.2)
+    beats = [b for _, b in guest.beats(PHASE_RUN)]
+    before, behind = max(itertools.pairwise(beats), key=lambda pair: pair[1].tsc - pair[0].tsc)
+    later = next(b for b in beats if b.tsc > behind.tsc + guest.hello().tsc_hz // 50)
+    pages = later.work[0] - before.work[0]
+    run_s = 0.02 + 0.002 + 0.002  # what was run, what is made up for, and a beat's time
+    assert (behind.tsc - before.tsc) / guest.hello().tsc_hz > 0.19
+    assert pages * PAGE_BYTES <= rate * run_s
