@@ -1,12 +1,4 @@
-"""Names inside a results directory, and how a run is found by what the user calls it.
-
-runs/latest -> quickstart-20261122T134455Z
-runs/<campaign>-<utc>/
-    campaign.yaml  plan.json  environment.json  journal.jsonl
-    trials/<nnnn>-<cell>/{trial.json, samples.parquet, beats.parquet, events.jsonl, *.log}
-    trials/<nnnn>-<cell>.attempt<k>/     an attempt that was interrupted
-    results.parquet  report.html         derived: deleting them loses nothing
-"""
+"""Names inside a results directory, and how a run is found by what the user calls it."""
 
 import difflib
 import hashlib
@@ -17,6 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from labctl.errors import RunNotFound
+
+TREE = """\
+runs/latest -> quickstart-20261122T134455Z
+runs/<campaign>-<utc>/
+    campaign.yaml  plan.json  environment.json  journal.jsonl
+    trials/<nnnn>-<cell>/{trial.json, samples.parquet, beats.parquet, events.jsonl, *.log}
+    trials/<nnnn>-<cell>.attempt<k>/    an attempt that was interrupted
+    results.parquet  report.html        derived: deleting them loses nothing
+"""
 
 LATEST = "latest"
 CAMPAIGN, PLAN, ENVIRONMENT = "campaign.yaml", "plan.json", "environment.json"

@@ -28,24 +28,31 @@ Side = Literal["source", "destination"]
 
 
 class Outcome(StrEnum):
-    """How a trial ended."""
+    """How a trial ended; OUTCOMES says what each means."""
 
     COMPLETED = "completed"
-    """The destination runs, beats and passed the memory check, whatever the source says."""
     NOT_CONVERGED = "not_converged"
-    """The limit came first, and the machine runs on the source."""
     FAILED = "failed"
-    """It could not be done; `reason` says what happened."""
     UNSUPPORTED = "unsupported"
-    """It was not tried: the rule `rule` says why."""
     INVALID_LOAD = "invalid_load"
-    """The machine did not write at the rate asked, so no figure would say what it claims."""
     INTERRUPTED = "interrupted"
-    """The run was ended from outside; the attempt is kept, and a resumed run repeats the trial."""
+
+
+OUTCOMES: dict[Outcome, str] = {
+    Outcome.COMPLETED: "the destination runs, beats and passed the memory check, whatever the "
+    "source says",
+    Outcome.NOT_CONVERGED: "the limit came first, and the machine runs on the source",
+    Outcome.FAILED: "it could not be done; `reason` says what happened",
+    Outcome.UNSUPPORTED: "it was not tried; `rule` and `reason` say why",
+    Outcome.INVALID_LOAD: "the machine did not write at the rate asked, so no figure would say what "
+    "it claims",
+    Outcome.INTERRUPTED: "the run was ended from outside: the attempt is kept, and a resumed run "
+    "repeats the trial",
+}
 
 
 class Verdict(StrEnum):
-    """What became of the machine."""
+    """What became of the machine; VERDICTS says what each means."""
 
     ON_DESTINATION = "on_destination"
     ON_SOURCE = "on_source"
@@ -54,10 +61,21 @@ class Verdict(StrEnum):
     DUPLICATED = "duplicated"
 
 
+VERDICTS: dict[Verdict, str] = {
+    Verdict.ON_DESTINATION: "it runs on the destination, and there alone",
+    Verdict.ON_SOURCE: "it runs on the source, and there alone",
+    Verdict.PAUSED_RECOVERABLE: "it stands still, its memory on both sides, and can be taken up",
+    Verdict.LOST: "it runs nowhere, and cannot be taken up",
+    Verdict.DUPLICATED: "it ran on both sides at once",
+}
+
+
 class Part(BaseModel):
     """A part of a record. Unknown keys are kept."""
 
-    model_config = ConfigDict(extra="allow", validate_assignment=True)
+    model_config = ConfigDict(
+        extra="allow", validate_assignment=True, use_attribute_docstrings=True
+    )
 
 
 class Times(Part):
@@ -140,17 +158,25 @@ class TrialRecord(Part):
     schema_version: int = SCHEMA_VERSION
 
     number: int
+    """Its number in the plan."""
     name: str
     """`<number>-<cell>`, as in the plan."""
     cell: str
+    """The name of its cell, derived from the factors."""
     block: int
+    """The block of the plan, its repetition; 0 is the warm-up."""
     attempt: int = 1
     """How many times it was begun, this time included."""
     warmup: bool = False
+    """Run first, and left out of the results."""
     direction: str = "forward"
+    """forward: from the pair's first host to its second; or reverse."""
     pair: str | None = None
+    """The pair of hosts it ran on."""
     campaign: str
+    """The campaign's name."""
     run: str
+    """The run's name."""
     group: str | None = None
     """Trials whose machines migrated at the same time share it."""
     shared_host: bool = False
@@ -160,9 +186,13 @@ class TrialRecord(Part):
     """The cell in full: factors, guest, link, limits, algorithm, transport."""
 
     outcome: Outcome
+    """How it ended."""
     verdict: Verdict | None = None
+    """What became of the machine."""
     reason: str | None = None
+    """Why it did not complete."""
     rule: str | None = None
+    """The rule that says it is unsupported."""
 
     times: Times = Field(default_factory=Times)
     clocks: Clocks = Field(default_factory=Clocks)
@@ -172,9 +202,11 @@ class TrialRecord(Part):
     links: dict[str, LinkRecord] = Field(default_factory=dict)
     """By name; the one that memory crosses is `migration`."""
     application: dict[str, Any] | None = None
+    """What a real application in the guest measured."""
     final_query_migrate: dict[str, Any] | None = None
     """The source's last reply to query-migrate, in QEMU's own keys."""
     destination_final: dict[str, Any] | None = None
+    """The destination's."""
     figures: dict[str, Scalar] = Field(default_factory=dict)
     """The derived columns of the frame."""
 
