@@ -31,7 +31,7 @@ demo: setup
 setup: $(DONE)/lab
 
 test: $(DONE)/lab $(DONE)/dev
-	@pytest -rs
+	@pytest
 
 check: lint $(DONE)/labctl
 	@pytest -q -m "not root and not qemu and not slow"

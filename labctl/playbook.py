@@ -22,12 +22,13 @@ STATUS: Mapping[str, Status] = {
     "runner_on_failed": "failed",
     "runner_on_unreachable": "unreachable",
 }
+LONGEST_MESSAGE = 600
 POLL_S = 1  # how often a cancellation, the time-out and a dead thread are looked for
 
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
-    """One task that ended on one host. `message` is Ansible's, on one line; empty unless it failed."""
+    """One task that ended on one host. `message` is what Ansible says of a change or a failure, on one line."""
 
     host: str
     task: str
@@ -126,7 +127,11 @@ def task_event(event: Mapping[str, Any]) -> TaskEvent | None:
     answer = data.get("res") or {}
     if status == "ok" and answer.get("changed"):
         status = "changed"
-    message = _message(answer) if status in {"failed", "unreachable"} else ""
+    message = ""
+    if status in {"failed", "unreachable"}:
+        message = _message(answer)
+    elif status == "changed":
+        message = " ".join(str(answer.get("msg", "")).split())[:LONGEST_MESSAGE]
     return TaskEvent(data["host"], data["task"], data.get("role"), status, message)
 
 
@@ -136,4 +141,4 @@ def _message(answer: Mapping[str, Any]) -> str:
     source = failed_items[0] if failed_items else answer
     parts = [str(source[key]).strip() for key in ("msg", "stderr") if source.get(key)]
     said = " ".join(dict.fromkeys(parts)) or json.dumps(source)
-    return " ".join(said.split())[:600]
+    return " ".join(said.split())[:LONGEST_MESSAGE]

@@ -39,8 +39,11 @@ missing=
 for program in gcc ld; do
   command -v $program >/dev/null || { missing="$missing gcc binutils"; break; }
 done
-# Ansible's module for apt works through it.
-[ ! -x /usr/bin/apt-get ] || /usr/bin/python3 -c 'import apt' 2>/dev/null || missing="$missing python3-apt"
+# Ansible's module for apt works through python3-apt. It would fetch that itself, but not wait for apt's lock; so it
+# comes along here, unless it is the only thing that root would be asked for.
+if [ -x /usr/bin/apt-get ] && ! /usr/bin/python3 -c 'import apt' 2>/dev/null; then
+  if [ -n "$missing" ] || [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then missing="$missing python3-apt"; fi
+fi
 
 if [ -n "$missing" ]; then
   command -v apt-get >/dev/null || fail "missing:$missing" "install them with this system's package manager"

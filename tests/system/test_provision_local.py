@@ -71,7 +71,8 @@ def way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_the_way_back_restores_the_packages_of_before(way: Path) -> None:
     before = installed()
-    assert provision.what_would_change("local").changed
+    (would,) = provision.what_would_change("local").changed
+    assert would.message == ASKED
     assert installed() == before
     provision.provision("local")
     assert installed() - before == set(way.read_text().split()) >= {ASKED, BROUGHT}
