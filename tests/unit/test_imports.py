@@ -29,7 +29,8 @@ BELOW: dict[str, set[str]] = {
     "doctor": {"units", "data", "guest"},
     "analysis": {"results"},
     "report": {"analysis"},
-    "cli": {"controller", "provision", "doctor", "report"},
+    "api": {"controller", "report"},
+    "cli": {"api", "provision", "doctor"},
 }
 PUBLIC = {"__init__", "__main__"}  # the package's own surface, above all rooms
 NODE_THIRD_PARTIES = {"qemu"}
