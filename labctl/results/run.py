@@ -16,8 +16,7 @@ from labctl.results.schema import Scalar, TrialRecord, parse_record
 if TYPE_CHECKING:
     import pandas as pd
 
-    from labctl.campaign.models import Campaign
-    from labctl.campaign.plan import Plan
+    from labctl.campaign import Campaign, Plan
 
 
 class Trial:
@@ -97,14 +96,14 @@ class Run:
     @cached_property
     def campaign(self) -> "Campaign":
         """The campaign as it was run. Raises CampaignError when this labctl no longer reads it."""
-        from labctl.campaign.loader import load_campaign
+        from labctl.campaign import load_campaign
 
         return load_campaign(self.path / layout.CAMPAIGN)
 
     @cached_property
     def plan(self) -> "Plan":
         """The plan."""
-        from labctl.campaign.plan import Plan
+        from labctl.campaign import Plan
 
         path = self.path / layout.PLAN
         try:

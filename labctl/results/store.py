@@ -33,8 +33,7 @@ from labctl.results.schema import SCHEMA_VERSION, Outcome, TrialRecord
 if TYPE_CHECKING:
     import pandas as pd
 
-    from labctl.campaign.models import Campaign
-    from labctl.campaign.plan import Plan
+    from labctl.campaign import Campaign, Plan
 
 
 class RunStore:
@@ -65,7 +64,7 @@ class RunStore:
         Raises:
             LabctlError: it cannot be written.
         """
-        from labctl.campaign.loader import dump_campaign
+        from labctl.campaign import dump_campaign
 
         text = campaign.source_text or dump_campaign(campaign)
         with writing(out):
