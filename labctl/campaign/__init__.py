@@ -9,8 +9,9 @@ Pure: nothing here does any I/O but reading the campaign's file.
 
 from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.cells import Cell, expand
+from labctl.campaign.dump import dump_campaign
 from labctl.campaign.estimate import estimate_transfer_s, estimate_trial_s
-from labctl.campaign.loader import dump_campaign, load_campaign, parse_campaign
+from labctl.campaign.loader import load_campaign, parse_campaign
 from labctl.campaign.models import BUILT_IN, Campaign
 from labctl.campaign.names import cell_name, parse_cell_name
 from labctl.campaign.plan import (

@@ -1,36 +1,43 @@
-"""From a file's text to a campaign, and back.
+"""From a file's text to a campaign.
 
 Every fault of a file is reported at once, each with its line and how to mend it. What can be wrong
 is found in three readings of the same text: its YAML (`tree`), its matrix (`shape`), its fields
 (the models).
 """
 
-import json
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from labctl.campaign.factors import FACTORS
 from labctl.campaign.models import COLLECT, Campaign
-from labctl.campaign.scalars import NONE, Scalar, nearest, shown
-from labctl.campaign.shape import Path, Problem, Shape, path_text, shape
+from labctl.campaign.problems import Path, Problem, path_text
+from labctl.campaign.scalars import nearest, shown
+from labctl.campaign.shape import Shape, shape
 from labctl.campaign.specs import (
     MEMORY,
     WORKING_SET,
     AlgorithmSpec,
+    GuestSpec,
+    LimitsSpec,
+    LinkSpec,
     Spec,
+    TimingSpec,
     file_name_of,
     working_set_room,
 )
 from labctl.campaign.tree import Tree, read_tree
 from labctl.errors import CampaignError, InputError
 
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*", re.ASCII)
-_NOT_IN_A_FILE: dict[type[Spec], set[str]] = {Campaign: {"source_text"}, AlgorithmSpec: {"name"}}
+_SECTIONS: dict[str, type[Spec]] = {
+    "guest": GuestSpec,
+    "link": LinkSpec,
+    "limits": LimitsSpec,
+    "timing": TimingSpec,
+}
 
 
 def load_campaign(path: str | FilePath) -> Campaign:
@@ -73,59 +80,6 @@ def parse_campaign(text: str, place: str = "campaign") -> Campaign:
     if problems or campaign is None:
         raise CampaignError.of(_located(problems, tree, place))
     return campaign.model_copy(update={"source_text": text})
-
-
-def dump_campaign(campaign: Campaign) -> str:
-    """A file's text that loads as this campaign: every field written out, units canonical."""
-    data = _plain(campaign)
-    data["algorithms"] = {
-        name: _plain(variant, but={"name", *_at_default(variant)})
-        for name, variant in campaign.algorithms.items()
-    }
-    lines: list[str] = []
-    for key, value in data.items():
-        if key in ("algorithms", "matrix") and value:
-            lines.append(f"{key}:")
-            lines += [f"  {_flow(name)}: {_flow(inner)}" for name, inner in value.items()]
-        elif key in ("exclude", "include") and value:
-            lines.append(f"{key}:")
-            lines += [f"  - {_flow(entry)}" for entry in value]
-        elif value not in ({}, (), NONE):
-            lines.append(f"{key}: {_flow(value)}")
-    return "\n".join(lines) + "\n"
-
-
-def _at_default(spec: Spec) -> Iterator[str]:
-    """The fields that say nothing new."""
-    for field, info in type(spec).model_fields.items():
-        if getattr(spec, field) == info.default:
-            yield field
-
-
-def _plain(spec: Spec, but: Collection[str] = ()) -> dict[str, Any]:
-    """A model as a file's plain data, some fields left out."""
-    plain: dict[str, Any] = {}
-    for field, info in type(spec).model_fields.items():
-        value = getattr(spec, field)
-        scalars = [extra for extra in info.metadata if isinstance(extra, Scalar)]
-        if isinstance(value, Spec):
-            plain[file_name_of(field)] = _plain(value)
-        elif not info.exclude and field not in but:
-            plain[file_name_of(field)] = scalars[0].write(value) if scalars else value
-    return plain
-
-
-def _flow(value: object) -> str:
-    """Plain data on one line of YAML."""
-    if isinstance(value, Mapping):
-        inner = (f"{_flow(key)}: {_flow(item)}" for key, item in value.items() if item != NONE)
-        return "{" + ", ".join(inner) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_flow(item) for item in value) + "]"
-    text = str(value)
-    if _PLAIN.fullmatch(text) and text.lower() != "null":
-        return text
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _located(problems: list[Problem], tree: Tree, place: str) -> list[CampaignError]:
@@ -199,17 +153,13 @@ def _where(path: Path) -> str:
 
 def _key_mend(path: Path) -> str:
     """The nearest key that is known there, or where else the key belongs."""
-    factor = FACTORS.get(str(path[-1]))
-    if factor and factor.section in ("guest", "link", "limits") and len(path) <= 2:
+    *section, key = (str(part) for part in path)
+    factor = FACTORS.get(key)
+    if factor and factor.section in _SECTIONS and len(section) < 2:
         return f"it belongs under `{factor.section}`"
-    model: type[BaseModel] = Campaign
-    for part in path[:-1]:
-        annotation = model.model_fields[str(part)].annotation if model is Campaign else None
-        if isinstance(annotation, type) and issubclass(annotation, Spec):
-            model = annotation
-        else:
-            model = AlgorithmSpec
-            break
-    hidden = _NOT_IN_A_FILE.get(model, set())  # type: ignore[arg-type]
+    if factor and factor.section == "algorithm" and not section:
+        return "it belongs to a variant under `algorithms`"
+    model = _SECTIONS.get(section[0], AlgorithmSpec) if section else Campaign
+    hidden = {"source_text"} if model is Campaign else {"name"}
     known = [file_name_of(field) for field in model.model_fields if field not in hidden]
-    return nearest(str(path[-1]), known)
+    return nearest(key, known)

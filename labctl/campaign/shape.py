@@ -19,27 +19,12 @@ from labctl.campaign.factors import (
     matches,
 )
 from labctl.campaign.names import MAX_CELL_NAME, cell_name
+from labctl.campaign.problems import Path, Problem, path_text
 from labctl.campaign.scalars import choice, nearest, shown
 from labctl.campaign.specs import BUILT_IN_NAMES, AlgorithmSpec
 from labctl.errors import CampaignError, InputError
 
 MAX_CELLS = 10_000
-
-Path = tuple[str | int, ...]
-"""Where in a file: keys and indices from the top."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A fault, where in the data it is, and how to mend it."""
-
-    path: Path
-    fault: str
-    mend: str
-
-    def at(self, place: str | None) -> CampaignError:
-        """The error that says so."""
-        return CampaignError(self.fault, place=place, mend=self.mend)
 
 
 @dataclass
@@ -57,14 +42,6 @@ class Shape:
             raise CampaignError.of(
                 [problem.at(path_text(problem.path)) for problem in self.problems]
             )
-
-
-def path_text(path: Path) -> str:
-    """A path as a person writes it: `matrix.write_rate[2]`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".") or "campaign"
 
 
 def shape(data: Mapping[Any, Any]) -> Shape:

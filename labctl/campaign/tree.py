@@ -8,7 +8,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
-from labctl.campaign.shape import Path, Problem
+from labctl.campaign.problems import Path, Problem
 from labctl.errors import CampaignError
 
 MAX_DEPTH = 20

@@ -45,6 +45,9 @@ def test_a_legal_file_with_anchors_comments_and_a_byte_order_mark(tmp_path: Path
     [
         ("repetitons: 3", 4, "`repetitons` is not a key of a campaign", "`repetitions`"),
         ("write_rate: 1MiB/s", 4, "not a key of a campaign", "belongs under `guest`"),
+        ("preempt: true", 4, "not a key of a campaign", "a variant under `algorithms`"),
+        ("timing: {bandwidth: 1Gbit/s}", 4, "not a key of `timing`", "belongs under `link`"),
+        ("timing: {settl: 1s}", 4, "not a key of `timing`", "`settle`"),
         ("source_text: x", 4, "not a key", ""),
         ("repetitions: many", 4, "not a whole number", "digits"),
         ("repetitions: 0", 4, "too small", "1 or more"),

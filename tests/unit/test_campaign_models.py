@@ -29,6 +29,18 @@ def test_every_legal_campaign_survives_a_file(before: Campaign) -> None:
     assert dump_campaign(after) == text
 
 
+def test_what_reads_like_nothing_survives_a_file() -> None:
+    before = campaign(
+        name="null",
+        lab="none",
+        algorithm="none",
+        algorithms={"none": {"kind": "hybrid"}, "null": {"kind": "hybrid"}},
+        matrix={"algorithm": ["precopy"], "max_bandwidth": ["none"]},
+        include=[{"algorithm": "null", "max_bandwidth": "none"}],
+    )
+    assert parse_campaign(dump_campaign(before)).model_dump() == before.model_dump()
+
+
 @settings(deadline=None)
 @given(strategies.campaigns())
 def test_every_legal_campaign_survives_json(before: Campaign) -> None:

@@ -177,8 +177,7 @@ def test_every_rule_has_a_page_and_the_reference_is_generated() -> None:
     assert len(set(ids)) == len(ids)
     assert all(rule.problem and rule.why and rule.mend for rule in RULES)
     assert all((rule.by_cell is None) != (rule.by_ends is None) for rule in RULES)
-    written = PAGE.read_text()
-    assert written == rules_page(), "run: python -m labctl.campaign.rules > docs/reference/rules.md"
+    assert PAGE.read_text() == rules_page(), f"write rules_page() to {PAGE.name}"
 
 
 def test_capabilities_survive_json() -> None:
