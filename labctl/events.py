@@ -1,0 +1,110 @@
+"""What the controller tells: one stream of events, and whoever listens.
+
+Progress bars, the journal, an exporter are observers; adding one touches no other. Events are told on the thread on which
+they happen; an observer that is not thread-safe guards itself.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run begins or goes on."""
+
+    directory: Path
+    name: str
+    trials: int
+    """trials of the plan that can run, warm-ups included"""
+    done: int
+    """of these, done before"""
+    estimate_s: float
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    number: int
+    name: str
+    pair: str
+    attempt: int
+    warmup: bool
+    estimate_s: float
+
+
+@dataclass(frozen=True)
+class StateEntered:
+    """A trial entered a state of its state machine."""
+
+    number: int
+    state: str
+    t_ns: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The migration in flight, now and then."""
+
+    number: int
+    status: str
+    transferred_bytes: int
+    remaining_bytes: int
+    passes: int
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    number: int
+    name: str
+    outcome: str
+    verdict: str | None
+    reason: str | None
+    warmup: bool
+    elapsed_s: float
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AttemptInterrupted:
+    """An attempt ended without a result; the trial is repeated."""
+
+    number: int
+    name: str
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """The run is over, or was interrupted with trials left."""
+
+    outcomes: dict[str, int]
+    left: int
+    interrupted: bool
+    elapsed_s: float
+
+
+Event = (
+    RunStarted
+    | Notice
+    | TrialStarted
+    | StateEntered
+    | Progress
+    | TrialEnded
+    | AttemptInterrupted
+    | RunEnded
+)
+
+
+class Observer(Protocol):
+    """Listens to a run."""
+
+    def handle(self, event: Event) -> None:
+        """Take note of an event; must not raise and must not block."""

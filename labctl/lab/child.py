@@ -1,0 +1,132 @@
+"""A node as a child process of the controller, in a network namespace of its own where asked: the embedded lab's way."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+
+from labctl.errors import LabError
+from labctl.lab import waits
+from labctl.lab.agentfile import agent_file
+
+_LAST_WORDS_BYTES = 2000
+
+
+class ChildChannel:
+    """The agent's stdin and stdout.
+
+    A namespace made by `unshare` has no name: it ends with its last process, and with it its end of the link, so that
+    nothing can be left behind however the run ends.
+    """
+
+    def __init__(self, run: str, role: str, *, own_network: bool) -> None:
+        command = [*privilege(), *(["unshare", "--net", "--"] if own_network else [])]
+        # -I: no surprises from the caller's environment; -B: root leaves no bytecode in a user's tree.
+        command += [sys.executable, "-I", "-B", str(agent_file()), run, role]
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the channel
+        self._send_lock = threading.Lock()
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
+            )
+        except FileNotFoundError as error:
+            self._stderr.close()
+            raise LabError(
+                f"{error.filename} is not installed", mend="labctl lab provision local"
+            ) from None
+
+    @property
+    def pid(self) -> int:
+        """The pid of what was started: the agent itself as root, sudo for a plain user."""
+        return self._process.pid
+
+    def send(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            with self._send_lock:
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
+        except ValueError:
+            raise BrokenPipeError from None
+
+    def receive(self) -> bytes:
+        assert self._process.stdout is not None
+        try:
+            return self._process.stdout.readline()
+        except ValueError:
+            return b""
+
+    def close(self, timeout_s: float) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(OSError, ValueError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            # Only a child of ours, and only after it was asked: its own children die with it.
+            self._process.kill()
+            self._process.wait(timeout_s)
+        self._process.stdout.close()
+        self._stderr.close()
+
+    def last_words(self) -> str:
+        with suppress(OSError, ValueError):
+            size = os.fstat(self._stderr.fileno()).st_size
+            start = max(0, size - _LAST_WORDS_BYTES)
+            return (
+                os.pread(self._stderr.fileno(), size - start, start)
+                .decode(errors="replace")
+                .strip()
+            )
+        return ""
+
+
+def privilege() -> list[str]:
+    """What makes a command run as root: nothing for root, sudo without a question otherwise."""
+    return [] if os.geteuid() == 0 else ["sudo", "-n", "--"]
+
+
+def ask_privilege() -> None:
+    """Ask for sudo's password once, before anything is shown. LabError when root cannot be had."""
+    if os.geteuid() == 0:
+        return
+    mend = "run as root, or as a user who may sudo"
+    if shutil.which("sudo") is None:
+        raise LabError("network namespaces need root, and there is no sudo", mend=mend)
+    quiet = subprocess.run(
+        ["sudo", "-n", "true"], capture_output=True, check=False, timeout=waits.SUDO_S
+    )
+    if quiet.returncode == 0:
+        return
+    if not sys.stdin.isatty():
+        raise LabError("network namespaces need root, and sudo wants a password", mend=mend)
+    try:
+        asked = subprocess.run(["sudo", "-v"], check=False, timeout=waits.SUDO_S)
+    except subprocess.TimeoutExpired:
+        raise LabError("no password was given to sudo", mend=mend) from None
+    if asked.returncode != 0:
+        raise LabError("sudo refused", mend=mend)
+
+
+def caller() -> dict[str, object]:
+    """Who runs labctl: the user QEMU may run as and the lock names."""
+    uid = int(os.environ.get("SUDO_UID", os.getuid()))
+    gid = int(os.environ.get("SUDO_GID", os.getgid()))
+    return {
+        "uid": uid or None,
+        "gid": gid or None,
+        "user": os.environ.get("SUDO_USER") or _login(uid),
+    }
+
+
+def _login(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

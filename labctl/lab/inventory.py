@@ -1,0 +1,91 @@
+"""An inventory as a lab: whatever `ansible-inventory --list` prints.
+
+LAB is a name under `inventory/` or a path. The group `hypervisors` holds the hosts; a single one that Ansible reaches by
+`ansible_connection: local` is the embedded lab, where this machine is both ends.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from labctl.data import data_path
+from labctl.errors import InputError, LabError
+from labctl.lab import waits
+
+
+@dataclass(frozen=True)
+class LabSpec:
+    """A lab as its inventory describes it."""
+
+    name: str
+    path: Path
+    hypervisors: tuple[str, ...]
+    variables: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this machine is both ends."""
+        return len(self.hypervisors) == 1 and (
+            self.variables.get(self.hypervisors[0], {}).get("ansible_connection") == "local"
+        )
+
+
+def find_inventory(lab: str) -> Path:
+    """The path of a lab's inventory. InputError, with the nearest names, when there is none."""
+    as_path = Path(lab)
+    if ("/" in lab or as_path.suffix) and as_path.exists():
+        return as_path
+    root = data_path("inventory")
+    if "/" not in lab and (root / lab).exists():
+        return root / lab
+    if as_path.exists():
+        return as_path
+    known = sorted(path.name for path in root.iterdir())
+    near = get_close_matches(lab, known, n=1)
+    raise InputError(
+        f"there is no lab {lab!r}",
+        mend=f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}, or a path",
+    )
+
+
+def read_lab(lab: str) -> LabSpec:
+    """Read a lab's inventory. InputError when it is none, LabError when Ansible cannot be asked."""
+    path = find_inventory(lab)
+    command = [str(Path(sys.executable).with_name("ansible-inventory")), "-i", str(path), "--list"]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=waits.INVENTORY_S,
+            check=False,
+            env={**os.environ, "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_NOCOLOR": "1"},
+        )
+    except FileNotFoundError:
+        raise LabError("ansible-inventory is not installed", mend="make setup") from None
+    except subprocess.TimeoutExpired:
+        raise LabError("ansible-inventory did not answer", place=str(path)) from None
+    if done.returncode != 0:
+        raise InputError(f"not an inventory: {done.stderr.strip()}", place=str(path))
+    try:
+        listing = json.loads(done.stdout)
+    except ValueError:
+        raise InputError("ansible-inventory printed no JSON", place=str(path)) from None
+    return _spec(lab, path, listing)
+
+
+def _spec(lab: str, path: Path, listing: dict[str, Any]) -> LabSpec:
+    hypervisors = tuple(listing.get("hypervisors", {}).get("hosts", ()))
+    if not hypervisors:
+        raise InputError(
+            "the inventory has no group `hypervisors` with a host in it",
+            place=str(path),
+            mend="list the KVM hosts in the group `hypervisors`",
+        )
+    name = lab if "/" not in lab else path.stem if path.is_file() else path.name
+    return LabSpec(name, path, hypervisors, listing.get("_meta", {}).get("hostvars", {}))

@@ -1,0 +1,191 @@
+"""The host a node runs on: who we are, the host's lock, live state, and what dead runs left.
+
+Live state is ``/run/labctl/<run>/<role>.json``: the pids of a node and of what it started, each with its start time, so
+that a pid that was given out again is never mistaken for ours. The lock is a flock held by the agent: it dies with it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from . import procfs
+from .protocol import RequestError
+
+STATE_ROOT = Path(os.environ.get("LABCTL_STATE_ROOT", "/run/labctl"))
+LOCK_NAME = "host.lock"
+
+
+class HostLock:
+    """One run a host. Held exclusively, or beside others when the run allows it."""
+
+    def __init__(self) -> None:
+        self._file: Optional[int] = None
+
+    def take(self, holder: Dict[str, Any], share: bool) -> bool:
+        """Take the lock; True when the host is shared with another run.
+
+        :raise RequestError: ``held``, with who holds it since when, when `share` is not set.
+        """
+        _make_root()
+        path = STATE_ROOT / LOCK_NAME
+        handle = os.open(str(path), os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            held_by = _read_json(path) or {}
+            if not share:
+                os.close(handle)
+                raise RequestError("held", _describe_holder(held_by)) from None
+            self._file = handle
+            return True
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(holder).encode(), 0)
+        self._file = handle
+        return False
+
+    def release(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class LiveState:
+    """What this node has started, on disk for whoever has to clean up after it."""
+
+    def __init__(self, run: str, role: str) -> None:
+        _make_root()
+        self.directory = STATE_ROOT / run
+        self.directory.mkdir(mode=0o755, exist_ok=True)
+        self._path = self.directory / f"{role}.json"
+        self._children: Dict[int, str] = {}
+        self._save()
+
+    def add(self, pid: int, what: str) -> None:
+        self._children[pid] = what
+        self._save()
+
+    def remove(self, pid: int) -> None:
+        self._children.pop(pid, None)
+        self._save()
+
+    def close(self) -> None:
+        """Forget this node; the last one of a run takes the directory along."""
+        _unlink(self._path)
+        if not list(self.directory.glob("*.json")):
+            shutil.rmtree(str(self.directory), ignore_errors=True)
+
+    def _save(self) -> None:
+        pids = [_identity(os.getpid(), "agent")]
+        pids += [_identity(pid, what) for pid, what in self._children.items()]
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text(json.dumps({"pids": pids}))
+        temporary.replace(self._path)
+
+
+def leftovers() -> List[Dict[str, Any]]:
+    """What dead runs left on this host: ``{run, directory, alive: [{pid, what}]}``, one a run whose agents are all dead."""
+    found = []
+    for directory in sorted(STATE_ROOT.glob("*/")) if STATE_ROOT.is_dir() else []:
+        entries: List[Dict[str, Any]] = []
+        for path in directory.glob("*.json"):
+            entries += (_read_json(path) or {}).get("pids", [])
+        alive = [entry for entry in entries if _is_alive(entry)]
+        if not any(entry["what"] == "agent" for entry in alive):
+            found.append({"run": directory.name, "directory": str(directory), "alive": alive})
+    return found
+
+
+def clean() -> List[Dict[str, Any]]:
+    """End and remove what dead runs left, and nothing else; says what that was."""
+    found = leftovers()
+    for left in found:
+        for entry in left["alive"]:
+            try:
+                os.kill(entry["pid"], signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        shutil.rmtree(left["directory"], ignore_errors=True)
+    return found
+
+
+def describe() -> Dict[str, Any]:
+    """What of this host can change a result."""
+    monotonic_ns, realtime_ns = procfs.anchors()
+    return {
+        "hostname": platform.node(),
+        "kernel": platform.release(),
+        "kernel_command_line": _read_text("/proc/cmdline"),
+        "cpu": _first("/proc/cpuinfo", "model name"),
+        "microcode": _first("/proc/cpuinfo", "microcode"),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory_available_bytes": procfs.available_memory_bytes(),
+        "load_average": list(os.getloadavg()),
+        "python": platform.python_version(),
+        "uid": os.getuid(),
+        "distribution": _first("/etc/os-release", "PRETTY_NAME", "="),
+        "transparent_hugepage": _read_text("/sys/kernel/mm/transparent_hugepage/enabled"),
+        "unprivileged_userfaultfd": _read_text("/proc/sys/vm/unprivileged_userfaultfd"),
+        "anchor": {"monotonic_ns": monotonic_ns, "realtime_ns": realtime_ns},
+    }
+
+
+def _make_root() -> None:
+    try:
+        STATE_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError("state", f"{STATE_ROOT} cannot be made: {error.strerror}") from None
+
+
+def _describe_holder(holder: Dict[str, Any]) -> str:
+    if not holder:
+        return "held by another run"
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(holder.get("since", 0)))
+    return f"held by run {holder.get('run')} of user {holder.get('user')} (pid {holder.get('pid')}) since {since}"
+
+
+def _identity(pid: int, what: str) -> Dict[str, Any]:
+    return {"pid": pid, "start_time": procfs.start_time(pid), "what": what}
+
+
+def _is_alive(entry: Dict[str, Any]) -> bool:
+    started = procfs.start_time(entry["pid"])
+    return started != 0 and started == entry["start_time"]
+
+
+def _read_json(path: Path) -> Optional[Dict[str, Any]]:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _read_text(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _first(path: str, key: str, separator: str = ":") -> str:
+    for line in _read_text(path).splitlines():
+        name, _, value = line.partition(separator)
+        if name.strip() == key:
+            return value.strip().strip('"')
+    return ""
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,203 @@
+"""The link between two hosts: made of a veth pair on the embedded lab, shaped by a token bucket, and measured.
+
+A token bucket's burst decides what the shaping is worth: too small and the rate is not reached, too large and whole
+segmentation-offload packets pass at once. It is a quarter of a millisecond of the rate, within the kernel's timer slack,
+and never below one offloaded packet's worth of segments that a 1500 byte MTU needs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import statistics
+import subprocess
+import threading
+import time
+from typing import Any, Dict, List
+
+from .protocol import RequestError
+
+COMMAND_TIMEOUT_S = 10.0
+_MIN_BURST_BYTES = 32 * 1024
+_BURST_S = 0.00025
+_BIG_BURST_BITS_PER_S = 5_000_000_000
+_BIG_BURST_BYTES = 1024 * 1024
+_QUEUE_LATENCY_MS = 50
+_WARM_UP_S = 0.3
+_IDLE_PINGS = 20
+
+
+def run(*argv: str) -> str:
+    """Run a command of iproute2. :raise RequestError: ``command``, with what it printed."""
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
+        )
+    except FileNotFoundError:
+        raise RequestError(
+            "command", f"{argv[0]} is not installed (mend: apt install iproute2)"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise RequestError(
+            "timeout", f"{' '.join(argv)} took longer than {COMMAND_TIMEOUT_S} s"
+        ) from None
+    if done.returncode != 0:
+        raise RequestError("command", f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")
+    return done.stdout
+
+
+def make_veth(interface: str, peer_pid: int) -> None:
+    """A veth pair: one end here, the other in the network namespace of `peer_pid`, both by the same name.
+
+    Both ends vanish with either namespace, and a namespace with its last process: nothing can be left behind.
+    """
+    run(
+        "ip",
+        "link",
+        "add",
+        interface,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        interface,
+        "netns",
+        str(peer_pid),
+    )
+
+
+def configure(interface: str, address: str, mtu: int) -> None:
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "address", "replace", address, "dev", interface)
+    run("ip", "link", "set", interface, "mtu", str(mtu), "up")
+
+
+def burst_bytes(bits_per_s: int) -> int:
+    if bits_per_s >= _BIG_BURST_BITS_PER_S:
+        return _BIG_BURST_BYTES
+    return max(_MIN_BURST_BYTES, int(bits_per_s / 8 * _BURST_S))
+
+
+def shape(interface: str, bits_per_s: int) -> Dict[str, Any]:
+    """Shape what leaves an interface; says how."""
+    burst = burst_bytes(bits_per_s)
+    run("tc", "qdisc", "replace", "dev", interface, "root", "tbf", "rate", f"{bits_per_s}bit",
+        "burst", str(burst), "latency", f"{_QUEUE_LATENCY_MS}ms")  # fmt: skip
+    return {
+        "qdisc": "tbf",
+        "rate_bits_per_s": bits_per_s,
+        "burst_bytes": burst,
+        "latency_ms": _QUEUE_LATENCY_MS,
+    }
+
+
+def describe(interface: str) -> Dict[str, Any]:
+    links = json.loads(run("ip", "-j", "-s", "link", "show", interface))
+    qdiscs = json.loads(run("tc", "-j", "-s", "qdisc", "show", "dev", interface))
+    return {"link": links[0], "qdisc": qdiscs[0] if qdiscs else None}
+
+
+class LinkServer:
+    """The far end of a measurement: swallows one connection's bytes, echoes the other's. Ends by itself."""
+
+    def __init__(self, address: str) -> None:
+        self._listener = socket.create_server((address, 0))
+        self._listener.settimeout(COMMAND_TIMEOUT_S)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, name="link-server", daemon=True).start()
+
+    def _accept(self) -> None:
+        with self._listener:
+            for _ in range(2):
+                try:
+                    connection, _peer = self._listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    @staticmethod
+    def _serve(connection: socket.socket) -> None:
+        buffer = bytearray(1 << 20)
+        with connection:
+            connection.settimeout(COMMAND_TIMEOUT_S)
+            try:
+                kind = connection.recv(1)
+                while True:
+                    size = connection.recv_into(buffer)
+                    if size == 0:
+                        return
+                    if kind == b"E":
+                        connection.sendall(memoryview(buffer)[:size])
+            except OSError:
+                return
+
+
+def measure(interface: str, address: str, port: int, seconds: float) -> Dict[str, Any]:
+    """Goodput of one TCP stream, and the round trip of single bytes idle and under that load.
+
+    :return: ``goodput_bits_per_s`` (payload), ``wire_bits_per_s`` (as the qdisc counts), ``rtt_idle_ms``, ``rtt_loaded_ms`` (medians)
+    """
+    from .netlink import QdiscReader
+
+    pings: List[float] = []
+    loaded = threading.Event()
+    done = threading.Event()
+    with _connect(address, port, b"E") as echo:
+        echo.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        idle = [_ping(echo) for _ in range(_IDLE_PINGS)]
+
+        def ping_under_load() -> None:
+            try:
+                while not done.wait(0.01):
+                    if loaded.is_set():
+                        pings.append(_ping(echo))
+            except OSError:
+                return
+
+        pinger = threading.Thread(target=ping_under_load, daemon=True)
+        pinger.start()
+        qdisc = QdiscReader(interface)
+        with _connect(address, port, b"S") as stream:
+            payload = memoryview(os.urandom(1 << 18))
+            _send_for(stream, payload, _WARM_UP_S)
+            loaded.set()
+            before, started = qdisc.read(), time.monotonic()
+            sent = _send_for(stream, payload, seconds)
+            elapsed, after = time.monotonic() - started, qdisc.read()
+            done.set()
+            pinger.join(COMMAND_TIMEOUT_S)
+        qdisc.close()
+    wire = (after.sent_bytes - before.sent_bytes) if before and after else 0
+    return {
+        "goodput_bits_per_s": round(sent * 8 / elapsed),
+        "wire_bits_per_s": round(wire * 8 / elapsed),
+        "drops": (after.drops - before.drops) if before and after else None,
+        "rtt_idle_ms": statistics.median(idle) * 1000,
+        "rtt_loaded_ms": statistics.median(pings) * 1000 if pings else None,
+        "seconds": elapsed,
+    }
+
+
+def _connect(address: str, port: int, kind: bytes) -> socket.socket:
+    try:
+        connection = socket.create_connection((address, port), timeout=COMMAND_TIMEOUT_S)
+        connection.sendall(kind)
+    except OSError as error:
+        raise RequestError("link", f"{address} does not answer over the link: {error}") from None
+    return connection
+
+
+def _ping(connection: socket.socket) -> float:
+    started = time.monotonic()
+    connection.sendall(b"p")
+    connection.recv(1)
+    return time.monotonic() - started
+
+
+def _send_for(stream: socket.socket, payload: memoryview, seconds: float) -> int:
+    sent = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sent += stream.send(payload)
+    return sent

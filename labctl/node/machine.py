@@ -1,0 +1,294 @@
+"""One QEMU process: started for one trial, spoken to over QMP, ended with the trial.
+
+QMP, the beats and the guest's command line travel over socket pairs that QEMU inherits: no port and no file to collide
+with or to leave behind. The kernel kills QEMU when this agent dies, however it dies (parent death signal).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from . import host
+from .protocol import RequestError
+
+KILL_TIMEOUT_S = 10.0
+TCG_PADDING_BYTES = 8192
+"""Added to a machine's memory under TCG. QEMU before 9.0 loses writes during precopy under TCG where a RAM block is a
+multiple of 64 pages: its bitmap sync then takes a path that clears dirty bits and leaves the TLB (QEMU commit 03bfc2188f;
+the memory check found pages up to 0.7 s old). An odd size takes the other path. Smallest step QEMU keeps."""
+LOG_TAIL_BYTES = 64 * 1024
+
+logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
+logging.getLogger("qemu.qmp").propagate = False
+
+Spec = Dict[str, Any]
+EventHook = Callable[[int, Dict[str, Any]], None]
+
+
+def find_qemu(qemu: str) -> str:
+    path = shutil.which(qemu)
+    if path is None:
+        raise RequestError(
+            "qemu-missing",
+            f"{qemu} is not installed (mend: labctl lab provision, or apt install qemu-system-x86)",
+        )
+    return path
+
+
+def run_as(wanted_uid: Optional[int], wanted_gid: Optional[int]) -> Tuple[List[str], str]:
+    """The command prefix that starts QEMU, and what user it runs as and why.
+
+    Postcopy needs userfaultfd for faults in the kernel's context, which a plain user has only where the sysctl allows it.
+    """
+    prefix = ["setpriv", "--pdeathsig", "KILL"]
+    if os.getuid() != 0:
+        return prefix, f"uid {os.getuid()}"
+    if not wanted_uid:
+        return prefix, "root: the run was started by root"
+    if host.describe()["unprivileged_userfaultfd"] != "1":
+        return prefix, "root: vm.unprivileged_userfaultfd is 0, so postcopy needs it"
+    group = wanted_gid if wanted_gid is not None else wanted_uid
+    drop = ["--reuid", str(wanted_uid), "--regid", str(group), "--clear-groups", "--no-new-privs"]
+    return prefix + drop, f"uid {wanted_uid}"
+
+
+def argv(spec: Spec, qemu: str, qmp_fd: int, command_fd: int, beats_fd: Optional[int]) -> List[str]:
+    """QEMU's command line: a machine with the built-in guest, or none at all for questions (`spec` as in :meth:`Machine.start`)."""
+    line = [
+        qemu, "-name", f"guest=labctl-{spec['name']},debug-threads=on",
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-machine", spec["machine_type"],
+        "-accel", "tcg,thread=multi" if spec["accelerator"] == "tcg" else spec["accelerator"],
+        "-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control",
+    ]  # fmt: skip
+    if spec.get("kernel"):
+        padding = TCG_PADDING_BYTES if spec["accelerator"] == "tcg" else 0
+        line += [
+            "-cpu",
+            "qemu64",
+            "-smp",
+            str(spec["vcpus"]),
+            "-m",
+            f"size={spec['memory_bytes'] + padding}B",
+        ]
+        line += ["-kernel", spec["kernel"], "-append", spec["append"]]
+        line += ["-chardev", f"socket,id=commands,fd={command_fd}", "-serial", "chardev:commands"]
+    if beats_fd is not None:
+        line += ["-chardev", f"socket,id=beats,fd={beats_fd}"]
+        line += ["-device", "isa-debugcon,iobase=0xe9,chardev=beats"]
+    if spec.get("incoming"):
+        line += ["-incoming", "defer"]
+    return line + list(spec.get("extra", []))
+
+
+class Machine:
+    """A running QEMU. Made by :meth:`start`."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.argv: List[str] = []
+        self.user = ""
+        self.events: List[Dict[str, Any]] = []
+        self.commands: List[Dict[str, Any]] = []
+        self.hooks: List[EventHook] = []
+        self.ended = asyncio.Event()
+        self.returncode: Optional[int] = None
+        self._process: Optional[asyncio.subprocess.Process] = None
+        self._qmp = QMPClient(spec["name"])
+        self._guest: Optional[socket.socket] = None
+        self._log: Optional[Path] = None
+        self._tasks: List[asyncio.Task[None]] = []
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @classmethod
+    async def start(cls, spec: Spec, log: Path, timeout_s: float) -> Machine:
+        """Start QEMU and connect its monitor.
+
+        :param spec: ``name qemu machine_type accelerator vcpus memory_bytes kernel append incoming beats_socket uid gid``
+        :raise RequestError: ``qemu-missing``; ``qemu-died`` with QEMU's own words; ``timeout``
+        """
+        machine = cls(spec)
+        try:
+            await machine._start(log, timeout_s)
+        except BaseException:
+            await machine.end()
+            raise
+        return machine
+
+    async def _start(self, log: Path, timeout_s: float) -> None:
+        qemu = find_qemu(self.spec["qemu"])
+        prefix, self.user = run_as(self.spec.get("uid"), self.spec.get("gid"))
+        qmp_ours, qmp_theirs = socket.socketpair()
+        guest_ours, guest_theirs = socket.socketpair()
+        passed = [qmp_theirs, guest_theirs]
+        self._guest = guest_ours
+        self._guest.setblocking(False)
+        self._log = log
+        try:
+            beats = None
+            if self.spec.get("beats_socket"):
+                beats = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                passed.append(beats)
+                beats.connect(self.spec["beats_socket"])
+            self.argv = argv(
+                self.spec,
+                qemu,
+                qmp_theirs.fileno(),
+                guest_theirs.fileno(),
+                beats.fileno() if beats else None,
+            )
+            with open(log, "wb") as stderr:
+                self._process = await asyncio.create_subprocess_exec(
+                    *prefix, *self.argv,
+                    stdin=asyncio.subprocess.DEVNULL, stdout=stderr, stderr=stderr,
+                    pass_fds=[s.fileno() for s in passed],
+                )  # fmt: skip
+        except OSError as error:
+            qmp_ours.close()
+            raise RequestError("qemu-died", f"QEMU could not be started: {error}") from None
+        finally:
+            for theirs in passed:
+                theirs.close()
+        self._tasks.append(asyncio.ensure_future(self._reap()))
+        await self._connect(qmp_ours, timeout_s)
+        self._tasks.append(asyncio.ensure_future(self._collect_events()))
+
+    async def _connect(self, qmp: socket.socket, timeout_s: float) -> None:
+        connecting = asyncio.ensure_future(self._qmp.connect(qmp))
+        dying = asyncio.ensure_future(self.ended.wait())
+        await asyncio.wait(
+            {connecting, dying}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        dying.cancel()
+        if connecting.done() and connecting.exception() is None:
+            return
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+        if self._process is not None and self._process.returncode is None:
+            # QMP ends a moment before the process is reaped.
+            await asyncio.wait({asyncio.ensure_future(self.ended.wait())}, timeout=0.5)
+        if self.ended.is_set():
+            raise RequestError(
+                "qemu-died", f"QEMU ended with status {self.returncode}: {self.log_tail()}"
+            )
+        raise RequestError("timeout", f"QEMU's monitor did not answer within {timeout_s} s")
+
+    async def _reap(self) -> None:
+        assert self._process is not None
+        self.returncode = await self._process.wait()
+        self.ended.set()
+
+    async def _collect_events(self) -> None:
+        while True:
+            message = await self._qmp.events.get()
+            self._store_event(time.monotonic_ns(), dict(message))
+
+    def _store_event(self, t_ns: int, message: Dict[str, Any]) -> None:
+        stamp = message.get("timestamp", {})
+        record = {
+            "t_ns": t_ns,
+            "kind": "qmp",
+            "name": message["event"],
+            "qemu_realtime_ns": stamp.get("seconds", 0) * 10**9
+            + stamp.get("microseconds", 0) * 1000,
+            "data": message.get("data", {}),
+        }
+        self.events.append(record)
+        for hook in list(self.hooks):
+            hook(t_ns, record)
+
+    async def execute(
+        self,
+        command: str,
+        arguments: Optional[Dict[str, Any]] = None,
+        *,
+        timeout_s: float,
+        oob: bool = False,
+        quiet: bool = False,
+    ) -> Any:
+        """One QMP command; unless `quiet` it is recorded with its times.
+
+        :raise RequestError: ``qmp`` with QEMU's own words, ``qemu-died``, ``timeout``
+        """
+        record: Dict[str, Any] = {"arguments": arguments or {}, "request_ns": time.monotonic_ns()}
+        try:
+            return await asyncio.wait_for(
+                self._qmp.execute(command, arguments, oob=oob),
+                timeout_s,  # type: ignore[arg-type]
+            )
+        except ExecuteError as error:
+            record["error"] = str(error)
+            raise RequestError("qmp", f"{command}: {error}") from None
+        except asyncio.TimeoutError:
+            record["error"] = "timeout"
+            raise RequestError(
+                "timeout", f"QEMU did not answer {command} within {timeout_s} s"
+            ) from None
+        except (QMPError, OSError, EOFError) as error:
+            record["error"] = str(error)
+            raise RequestError(
+                "qemu-died", f"QEMU's monitor closed during {command}: {self.log_tail()}"
+            ) from None
+        finally:
+            if not quiet:
+                record["reply_ns"] = time.monotonic_ns()
+                self.commands.append(
+                    {
+                        "t_ns": record["request_ns"],
+                        "kind": "command",
+                        "name": command,
+                        "qemu_realtime_ns": None,
+                        "data": record,
+                    }
+                )
+
+    def tell_guest(self, command: str) -> None:
+        """Send the guest one command byte."""
+        assert self._guest is not None
+        try:
+            self._guest.send(command.encode("ascii"))
+        except OSError as error:
+            raise RequestError(
+                "qemu-died", f"the guest's command line is closed: {error}"
+            ) from None
+
+    def log_tail(self) -> str:
+        if self._log is None or not self._log.exists():
+            return ""
+        data = self._log.read_bytes()[-LOG_TAIL_BYTES:]
+        return data.decode("utf-8", "replace").strip()
+
+    async def end(self) -> None:
+        """End the process; returns when it is gone."""
+        if self._process is not None and self._process.returncode is None:
+            try:
+                self._process.kill()
+            except ProcessLookupError:
+                pass
+            try:
+                await asyncio.wait_for(self._process.wait(), KILL_TIMEOUT_S)
+            except asyncio.TimeoutError:
+                logging.getLogger(__name__).error("QEMU %d did not die", self.pid)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.ended.set()
+        try:
+            await asyncio.wait_for(self._qmp.disconnect(), 1.0)
+        except (QMPError, OSError, EOFError, asyncio.TimeoutError):
+            pass
+        if self._guest is not None:
+            self._guest.close()

@@ -1,0 +1,137 @@
+"""Runs a schedule on one end of a migration, on this end's own events and clock, so that no network delays a switch.
+
+A schedule is data, made by the controller::
+
+    {"start": [{"execute": "migrate", "arguments": {...}}],
+     "rules": [{"name": "switch", "when": {"event": "MIGRATION_PASS", "field": "pass", "at_least": 2}, "unless": ["limit"],
+                "do": [{"execute": "migrate-start-postcopy"}]},
+               {"name": "limit", "when": {"elapsed_s": 10.0}, "unless": ["switch"], "do": [{"execute": "migrate_cancel"}]}],
+     "ends": ["completed", "failed", "cancelled"],
+     "hard_limit_s": 60.0}
+
+Each rule fires at most once, and not after a rule it names under ``unless``. The schedule ends with the first MIGRATION
+event whose status is among ``ends``, when QEMU dies, or at the hard limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Callable, Dict, List, Optional, Set
+
+from .machine import Machine
+from .protocol import RequestError
+
+COMMAND_TIMEOUT_S = 30.0
+
+Tell = Callable[[str, Dict[str, Any]], None]
+
+
+class ScheduleRunner:
+    """One schedule on one machine. :meth:`arm` listens, :meth:`run` also gives the start commands and waits for the end."""
+
+    def __init__(self, machine: Machine, schedule: Dict[str, Any], tell: Tell) -> None:
+        self._machine = machine
+        self._schedule = schedule
+        self._tell = tell
+        self._fired: Set[str] = set()
+        self._refused: List[str] = []
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._timers: List[asyncio.TimerHandle] = []
+        self._doing: Set[asyncio.Task[None]] = set()
+
+    def arm(self) -> None:
+        self._machine.hooks.append(self._on_event)
+
+    async def run(self) -> Dict[str, Any]:
+        """:return: ``status`` (``completed``, ``failed``, ``cancelled``, ``qemu-died``, ``hard-limit``), ``start_ns``, ``end_ns``,
+        ``fired`` rules, ``refused`` commands of rules with QEMU's words.
+
+        :raise RequestError: when a start command is refused.
+        """
+        self.arm()
+        start_ns = time.monotonic_ns()
+        loop = asyncio.get_running_loop()
+        for rule in self._schedule["rules"]:
+            if "elapsed_s" in rule["when"]:
+                self._timers.append(loop.call_later(rule["when"]["elapsed_s"], self._fire, rule))
+        dying = asyncio.ensure_future(self._machine.ended.wait())
+        try:
+            for command in self._schedule["start"]:
+                await self._machine.execute(
+                    command["execute"], command.get("arguments"), timeout_s=COMMAND_TIMEOUT_S
+                )
+            await asyncio.wait(
+                {self._ended, dying},
+                timeout=self._schedule["hard_limit_s"],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            dying.cancel()
+            self.disarm()
+        if self._ended.done():
+            status = self._ended.result()
+        else:
+            status = "qemu-died" if self._machine.ended.is_set() else "hard-limit"
+        return {
+            "status": status,
+            "start_ns": start_ns,
+            "end_ns": time.monotonic_ns(),
+            "fired": sorted(self._fired),
+            "refused": self._refused,
+        }
+
+    def disarm(self) -> None:
+        if self._on_event in self._machine.hooks:
+            self._machine.hooks.remove(self._on_event)
+        for timer in self._timers:
+            timer.cancel()
+
+    def _on_event(self, t_ns: int, event: Dict[str, Any]) -> None:
+        for rule in self._schedule["rules"]:
+            if matches(rule["when"], event):
+                self._fire(rule)
+        if event["name"] == "MIGRATION":
+            status = event["data"].get("status", "")
+            self._tell("migration", {"status": status, "t_ns": t_ns})
+            if status in self._schedule["ends"] and not self._ended.done():
+                self._ended.set_result(status)
+
+    def _fire(self, rule: Dict[str, Any]) -> None:
+        if rule["name"] in self._fired or self._fired & set(rule.get("unless", ())):
+            return
+        self._fired.add(rule["name"])
+        self._machine.events.append(
+            {
+                "t_ns": time.monotonic_ns(),
+                "kind": "node",
+                "name": "rule",
+                "qemu_realtime_ns": None,
+                "data": {"rule": rule["name"]},
+            }
+        )
+        task = asyncio.ensure_future(self._do(rule))
+        self._doing.add(task)
+        task.add_done_callback(self._doing.discard)
+
+    async def _do(self, rule: Dict[str, Any]) -> None:
+        for command in rule["do"]:
+            try:
+                await self._machine.execute(
+                    command["execute"], command.get("arguments"), timeout_s=COMMAND_TIMEOUT_S
+                )
+            except RequestError as error:
+                # A command that came too late (the migration ended first) is told, not fatal: QEMU's status decides.
+                self._refused.append(f"{rule['name']}: {error.message}")
+
+
+def matches(when: Dict[str, Any], event: Dict[str, Any]) -> bool:
+    """Whether an event meets a rule's condition."""
+    if when.get("event") != event["name"]:
+        return False
+    value: Optional[Any] = event["data"].get(when["field"]) if "field" in when else None
+    if "is" in when:
+        return bool(value == when["is"])
+    if "at_least" in when:
+        return value is not None and bool(value >= when["at_least"])
+    return True

@@ -1,0 +1,197 @@
+"""Receives the guest's beats from both QEMUs on one clock.
+
+A thread of its own blocks on the two sockets and stamps what arrives, so that nothing this process does besides delays a
+stamp by more than the interpreter's switch interval. A guest's byte-wise port writes arrive as single bytes: after the
+first byte the thread lets the rest of the record arrive (50 us) instead of waking for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import selectors
+import socket
+import struct
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+from .beats import PHASE_RUN, PHASES, Beat, BeatParser, Hello, Report, as_dict
+from .protocol import RequestError
+
+SIDES = ("source", "destination")
+_SWITCH_INTERVAL_S = 0.0005
+_RECORD_ARRIVES_S = 50e-6
+_POLL_S = 0.2
+_NICE = -11
+_PAGE_BYTES = 4096
+
+
+class Observer:
+    """The beats of one trial. Records are packed as ``<qBBBxIQ`` + ``I`` x vCPUs:
+    t_ns, side, phase, vcpus, seq, tsc, work.
+    """
+
+    def __init__(self, directory: Path, nonce: int, on_change: Callable[[], None]) -> None:
+        self.nonce = nonce
+        self.paths = {side: str(directory / f"beats-{nonce:08x}-{side}.sock") for side in SIDES}
+        self.records = bytearray()
+        self.vcpus = 0
+        self.hello: Dict[str, Any] = {}
+        self.reports: List[Dict[str, Any]] = []
+        self.last: Dict[str, Optional[Beat]] = dict.fromkeys(SIDES)
+        self.last_ns: Dict[str, int] = dict.fromkeys(SIDES, 0)
+        self.count: Dict[str, int] = dict.fromkeys(SIDES, 0)
+        self.foreign = 0
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._parsers = {side: BeatParser() for side in SIDES}
+        self._selector = selectors.DefaultSelector()
+        self._closing = threading.Event()
+        self._packer: Optional[struct.Struct] = None
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        for number, side in enumerate(SIDES):
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            listener.bind(self.paths[side])
+            # The node that connects may be another user's than this one's only on the same, trusted host.
+            os.chmod(self.paths[side], 0o600)
+            listener.listen(1)
+            self._selector.register(listener, selectors.EVENT_READ, ("accept", number))
+        self._thread = threading.Thread(target=self._receive, name="beats", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join(5 * _POLL_S)
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+        for path in self.paths.values():
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+
+    def state(self) -> Dict[str, Any]:
+        """What is known now: per side the count, phase and time of the last beat; hello; reports."""
+        sides = {}
+        for side in SIDES:
+            last = self.last[side]
+            sides[side] = {
+                "count": self.count[side],
+                "last_ns": self.last_ns[side],
+                "phase": PHASES[last.phase] if last else None,
+                "seq": last.seq if last else None,
+                "work": list(last.work) if last else None,
+            }
+        return {
+            "sides": sides,
+            "hello": self.hello,
+            "reports": list(self.reports),
+            "now_ns": time.monotonic_ns(),
+        }
+
+    def write_rate(self, since_ns: int) -> Dict[str, Any]:
+        """The write rate the guest itself counts in phase run after `since_ns`, bytes per second."""
+        with self._lock:
+            data, packer = bytes(self.records), self._packer
+        if packer is None:
+            return {"bytes_per_s": None, "seconds": 0.0}
+        run = [r for r in packer.iter_unpack(data) if r[0] >= since_ns and r[2] == PHASE_RUN]
+        if len(run) < 2:
+            return {"bytes_per_s": None, "seconds": 0.0}
+        first, last = run[0], run[-1]
+        pages = sum((b - a) & 0xFFFFFFFF for a, b in zip(first[6:], last[6:]))
+        seconds = (last[0] - first[0]) / 1e9
+        return {"bytes_per_s": pages * _PAGE_BYTES / seconds, "seconds": seconds, "beats": len(run)}
+
+    def take(self) -> Dict[str, Any]:
+        with self._lock:
+            data = bytes(self.records)
+        return {
+            "vcpus": self.vcpus,
+            "records": data,
+            "foreign": self.foreign,
+            "skipped_bytes": {side: self._parsers[side].skipped_bytes for side in SIDES},
+        }
+
+    def _receive(self) -> None:
+        try:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        except OSError:
+            pass  # A plain user's observer runs at the usual priority; the p99.9 of its idle gaps shows what that costs.
+        while not self._closing.is_set():
+            for key, _events in self._selector.select(_POLL_S):
+                action, number = key.data
+                if action == "accept":
+                    connection, _ = key.fileobj.accept()  # type: ignore[union-attr]
+                    self._selector.register(connection, selectors.EVENT_READ, ("read", number))
+                else:
+                    self._read(key.fileobj, number)  # type: ignore[arg-type]
+
+    def _read(self, connection: socket.socket, number: int) -> None:
+        time.sleep(_RECORD_ARRIVES_S)
+        try:
+            data = connection.recv(1 << 16)
+        except OSError:
+            data = b""
+        t_ns = time.monotonic_ns()
+        if not data:
+            self._selector.unregister(connection)
+            connection.close()
+            return
+        side = SIDES[number]
+        for record in self._parsers[side].feed(data):
+            if record.nonce != self.nonce:
+                self.foreign += 1
+            elif isinstance(record, Beat):
+                self._beat(t_ns, number, side, record)
+            elif isinstance(record, Hello):
+                self.hello = as_dict(record)
+                self._on_change()
+            elif isinstance(record, Report):
+                self.reports.append(dict(as_dict(record), side=side, t_ns=t_ns))
+                self._on_change()
+
+    def _beat(self, t_ns: int, number: int, side: str, beat: Beat) -> None:
+        if self._packer is None:
+            self.vcpus = len(beat.work)
+            self._packer = struct.Struct("<qBBBxIQ%dI" % self.vcpus)
+        packed = self._packer.pack(
+            t_ns, number, beat.phase, self.vcpus, beat.seq & 0xFFFFFFFF, beat.tsc, *beat.work
+        )
+        with self._lock:
+            self.records += packed
+        last = self.last[side]
+        self.last[side] = beat
+        self.last_ns[side] = t_ns
+        self.count[side] += 1
+        if last is None or last.phase != beat.phase:
+            self._on_change()
+
+
+async def wait_until(
+    condition: Callable[[], bool],
+    changed: asyncio.Event,
+    name: str,
+    timeout_s: float,
+    poll_s: float = 0.05,
+) -> None:
+    """Wait for a condition that the observer's thread brings about.
+
+    :raise RequestError: ``timeout``, with the wait's name
+    """
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise RequestError("timeout", f"{name}: not within {timeout_s:g} s")
+        changed.clear()
+        if condition():
+            return
+        try:
+            await asyncio.wait_for(changed.wait(), min(left, poll_s))
+        except asyncio.TimeoutError:
+            pass
