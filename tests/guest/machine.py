@@ -182,6 +182,12 @@ class Guest:
         )
         return [(at_s, beat) for at_s, beat in self.beats(after=after) if beat.tsc <= end]
 
+    def run_delay_s(self) -> list[float]:
+        """Per vCPU: how long so far its thread was ready to run and the host ran something else."""
+        threads = [cpu["thread-id"] for cpu in self.qmp("query-cpus-fast")]
+        paths = [Path(f"/proc/{self.process.pid}/task/{thread}/schedstat") for thread in threads]
+        return [int(path.read_text().split()[1]) / 1e9 for path in paths]
+
     # -- its memory, from behind --------------------------------------------------------------
 
     def peek(self, address: int, length: int) -> bytes:
@@ -220,8 +226,9 @@ def gaps_ms(beats: list[tuple[float, Beat]], tsc_hz: int) -> list[float]:
     return sorted((b.tsc - a.tsc) / tsc_hz * 1e3 for (_, a), (_, b) in itertools.pairwise(beats))
 
 
-def write_rate_bytes_per_s(beats: list[tuple[float, Beat]], tsc_hz: int) -> float:
-    """Bytes of pages written per second between the first and the last beat, all vCPUs."""
+def written_bytes_per_s(beats: list[tuple[float, Beat]], tsc_hz: int) -> list[float]:
+    """Per vCPU: bytes of pages written per second between the first and the last beat."""
     (_, first), (_, last) = beats[0], beats[-1]
-    pages = sum((b - a) & 0xFFFFFFFF for a, b in zip(first.work, last.work, strict=True))
-    return pages * PAGE_BYTES * tsc_hz / (last.tsc - first.tsc)
+    seconds = (last.tsc - first.tsc) / tsc_hz
+    pages = [(b - a) & 0xFFFFFFFF for a, b in zip(first.work, last.work, strict=True)]
+    return [count * PAGE_BYTES / seconds for count in pages]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from labctl.node.beats import PHASE_CHECKED, PHASE_RUN
+from labctl.node.beats import PHASE_CHECK, PHASE_CHECKED, PHASE_RUN
 from tests.guest.machine import GIB, MIB, PAGE_BYTES, Guest, checked_ranges
 
 Boot = Callable[..., Guest]
@@ -149,7 +149,7 @@ def test_256_mib_are_checked_in_well_under_half_a_second(boot: Boot) -> None:
     for _ in range(3):
         sent = len(guest.seen)
         guest.check()
-        beats = guest.beats(3, after=sent)
+        beats = guest.beats(PHASE_CHECK, after=sent)
         took_s.append((beats[-1][1].tsc - beats[0][1].tsc) / guest.hello().tsc_hz)
     assert min(took_s) < 0.3
 

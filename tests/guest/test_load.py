@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from labctl.node.beats import PHASE_RUN
-from tests.guest.machine import MIB, PAGE_BYTES, Guest, gaps_ms, write_rate_bytes_per_s
+from labctl.node.beats import PHASE_CHECK, PHASE_FILL, PHASE_RUN
+from tests.guest.machine import GIB, MIB, PAGE_BYTES, Guest, gaps_ms, written_bytes_per_s
 
 Boot = Callable[..., Guest]
 pytestmark = pytest.mark.qemu
@@ -19,27 +19,32 @@ WINDOWS = 5
 TOLERANCE = 0.05
 
 
-def best_rate_bytes_per_s(guest: Guest, asked_bytes_per_s: int) -> float:
-    """The rate of the first window of a second that is within tolerance, else of the last.
+def assert_writes_at(guest: Guest, asked_bytes_per_s: int) -> None:
+    """In one second of at most five, each vCPU writes its share of the rate, within tolerance.
 
     A vCPU that the host does not run loses work by design, so what else the machine does can only
-    lower a window. None may be above.
+    lower a window, and the kernel says how long it let each thread wait: that time is left out.
+    No window may be above.
     """
-    rate = 0.0
+    guest.phase(PHASE_RUN)
+    windows = []
     for _ in range(WINDOWS):
-        rate = write_rate_bytes_per_s(guest.run_for(1.0), guest.hello().tsc_hz)
-        assert rate <= asked_bytes_per_s * (1 + TOLERANCE)
-        if rate >= asked_bytes_per_s * (1 - TOLERANCE):
-            break
-    return rate
+        waited_s = guest.run_delay_s()
+        rates = written_bytes_per_s(guest.run_for(1.0), guest.hello().tsc_hz)
+        waited_s = [b - a for a, b in zip(waited_s, guest.run_delay_s(), strict=True)]
+        share = asked_bytes_per_s / len(rates)
+        assert max(rates) <= share * (1 + TOLERANCE)
+        windows.append(list(zip(rates, waited_s, strict=True)))
+        if all(rate >= share * (1 - TOLERANCE) * (1 - waited) for rate, waited in windows[-1]):
+            return
+    pytest.fail(f"asked {share:.4g} bytes/s of each vCPU; (rate, s not run) were {windows}")
 
 
 @pytest.mark.parametrize("pattern", ["random", "sequential"])
 @pytest.mark.parametrize("rate", [0, 40 * MIB, 400 * MIB])
 def test_writes_at_the_rate_asked_and_beats_meanwhile(boot: Boot, rate: int, pattern: str) -> None:
     guest = boot(f"ws={64 * MIB} rate={rate} pattern={pattern}")
-    guest.phase(PHASE_RUN)
-    assert best_rate_bytes_per_s(guest, rate) == pytest.approx(rate, rel=TOLERANCE)
+    assert_writes_at(guest, rate)
     beats = guest.beats(PHASE_RUN)
     assert statistics.median(gaps_ms(beats, guest.hello().tsc_hz)) <= 1.0
     assert [b.seq for _, b in guest.beats()] == list(range(len(guest.beats())))
@@ -47,12 +52,7 @@ def test_writes_at_the_rate_asked_and_beats_meanwhile(boot: Boot, rate: int, pat
 
 def test_two_vcpus_share_the_rate(boot: Boot) -> None:
     rate = 40 * MIB
-    guest = boot(f"ws={64 * MIB} rate={rate}", vcpus=2)
-    guest.phase(PHASE_RUN)
-    assert best_rate_bytes_per_s(guest, rate) == pytest.approx(rate, rel=TOLERANCE)
-    (_, first), (_, last) = guest.beats(PHASE_RUN)[0], guest.beats(PHASE_RUN)[-1]
-    mine, other = (b - a for a, b in zip(first.work, last.work, strict=True))
-    assert 0.5 < mine / other < 2
+    assert_writes_at(boot(f"ws={64 * MIB} rate={rate}", vcpus=2), rate)
 
 
 def test_the_period_can_be_asked_for(boot: Boot) -> None:
@@ -63,12 +63,14 @@ def test_the_period_can_be_asked_for(boot: Boot) -> None:
 
 
 def test_it_beats_while_it_fills_and_checks(boot: Boot) -> None:
-    """Half of the gaps may be what the host needs to find memory, not more than that."""
-    guest = boot(f"ws={64 * MIB}")
+    """With zeros, which are only looked at: a host may take milliseconds to find memory to write."""
+    guest = boot(f"ws={MIB} fill=zero", memory_bytes=GIB)
     guest.phase(PHASE_RUN)
     assert guest.check().pages_bad == 0
-    for phase in (1, 3):
-        assert statistics.median(gaps_ms(guest.beats(phase), guest.hello().tsc_hz)) <= 1.0
+    for phase in (PHASE_FILL, PHASE_CHECK):
+        beats = guest.beats(phase)
+        assert len(beats) > 50
+        assert statistics.median(gaps_ms(beats, guest.hello().tsc_hz)) <= 1.0
 
 
 def test_sequential_writes_every_page_in_turn(boot: Boot) -> None:

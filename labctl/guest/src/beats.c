@@ -135,10 +135,17 @@ void beats_init(const struct options *options, uint64_t tsc_hz)
     beats.due = rdtsc();
 }
 
+/* A TSC that jumped back leaves `due` more than a period away: that is seen in the beats, so they must go on. */
+static bool not_yet(uint64_t now)
+{
+    uint64_t left = beats.due - now;
+    return left != 0 && left <= beats.period;
+}
+
 uint64_t beats_tick(void)
 {
     uint64_t now = rdtsc();
-    if ((int64_t)(now - beats.due) < 0) {
+    if (not_yet(now)) {
         return now;
     }
     if (beats.seq % beats.hello_beats == 0) {
@@ -154,7 +161,7 @@ uint64_t beats_tick(void)
     }
     beats.seq++;
     beats.due += beats.period;
-    if ((int64_t)(now - beats.due) > 0) { /* beats that were missed are not made up for */
+    if (!not_yet(now)) { /* beats that were missed are not made up for */
         beats.due = now + beats.period;
     }
     return now;

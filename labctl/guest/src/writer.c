@@ -72,7 +72,11 @@ void writer_run(uint32_t vcpu, uint32_t order)
     w->due = rdtsc();
     while (commands_order() == order) {
         uint64_t now = vcpu == 0 ? beats_tick() : rdtsc();
-        if (load.idle || (int64_t)(now - w->due) < 0) {
+        int64_t late = (int64_t)(now - w->due);
+        if (load.idle || late < 0) {
+            if (late < -(int64_t)load.cap) { /* the TSC jumped back */
+                w->due = now;
+            }
             relax();
             continue;
         }
