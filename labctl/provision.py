@@ -5,15 +5,14 @@ what_would_change("local").changed    # the same in Ansible's check mode: nothin
 unprovision("local")                  # what labctl's own roles installed, taken back
 """
 
-import difflib
 import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from labctl.data import data_path, data_root
+from labctl.data import data_path
 from labctl.errors import InputError, ProvisionError, WaitTimeout
+from labctl.lab.inventory import find_inventory
 from labctl.playbook import PlaybookRun, TaskEvent
 
 DEFAULT_TIMEOUT_S = 1800.0
@@ -42,25 +41,6 @@ class ProvisionResult:
     ok: int = 0
     failed: int = 0
     hosts: list[str] = field(default_factory=list)
-
-
-def find_inventory(lab: str) -> Path:
-    """The inventory that LAB means: a path, or a name under `inventory/` here or of labctl itself.
-
-    Raises:
-        InputError: there is none; names the labs that there are.
-    """
-    roots = [Path("inventory"), data_root() / "inventory"]
-    for path in (Path(lab), *(root / lab for root in roots)):
-        if lab and path.exists():
-            return path.resolve()
-    names = sorted({p.name for root in roots if root.is_dir() for p in root.iterdir()})
-    near = difflib.get_close_matches(lab, names, n=1)
-    raise InputError(
-        f"no such lab: {lab!r} is neither a path nor a name under inventory/",
-        place="LAB",
-        mend=f"did you mean {near[0]!r}?" if near else f"labs here: {', '.join(names) or 'none'}",
-    )
 
 
 def provision(
@@ -120,7 +100,7 @@ def _play(
     timeout_s: float,
     become_password: str | None,
 ) -> ProvisionResult:
-    path, inventory = data_path(f"playbooks/{playbook}"), find_inventory(lab)
+    path, inventory = data_path(f"playbooks/{playbook}"), find_inventory(lab).resolve()
     run = PlaybookRun(path, inventory, options, timeout_s, become_password)
     result = ProvisionResult()
     failures: list[TaskEvent] = []
