@@ -31,6 +31,8 @@ class Notice:
 
 @dataclass(frozen=True)
 class TrialStarted:
+    """An attempt at a trial begins."""
+
     number: int
     name: str
     pair: str
@@ -61,6 +63,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrialEnded:
+    """A trial has its result."""
+
     number: int
     name: str
     outcome: str

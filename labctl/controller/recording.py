@@ -8,7 +8,15 @@ from labctl.campaign.cells import Cell
 from labctl.campaign.plan import PlannedTrial
 from labctl.migration import RawTrial
 from labctl.results import RunStore, TrialRecord
-from labctl.results.schema import Clocks, GuestRecord, LinkRecord, Outcome, QemuRecord, Times
+from labctl.results.schema import (
+    Clocks,
+    GuestRecord,
+    LinkRecord,
+    Outcome,
+    QemuRecord,
+    Times,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +103,7 @@ def to_record(
         shared_host=context.shared_host,
         spec=cell.model_dump(mode="json"),
         outcome=Outcome(raw.outcome),
-        verdict=raw.verdict,
+        verdict=Verdict(raw.verdict) if raw.verdict else None,
         reason=raw.reason,
         times=Times.model_validate({"entered": times, **moments}),
         clocks=Clocks.model_validate({"one_clock": True, "anchors": raw.clocks}),

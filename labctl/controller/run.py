@@ -276,6 +276,7 @@ class Journal:
         self._store = store
 
     def handle(self, event: Event) -> None:
+        """Write it down, but for what comes many times a second."""
         if isinstance(event, Progress | StateEntered):
             return
         assert is_dataclass(event)

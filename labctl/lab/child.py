@@ -44,6 +44,7 @@ class ChildChannel:
         return self._process.pid
 
     def send(self, line: bytes) -> None:
+        """Send one line. OSError when the agent is gone."""
         assert self._process.stdin is not None
         try:
             with self._send_lock:
@@ -53,6 +54,7 @@ class ChildChannel:
             raise BrokenPipeError from None
 
     def receive(self) -> bytes:
+        """The next line, empty at the end."""
         assert self._process.stdout is not None
         try:
             return self._process.stdout.readline()
@@ -60,6 +62,7 @@ class ChildChannel:
             return b""
 
     def close(self, timeout_s: float) -> None:
+        """Close the agent's stdin, which ends it, and wait for that."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with suppress(OSError, ValueError):
@@ -74,6 +77,7 @@ class ChildChannel:
         self._stderr.close()
 
     def last_words(self) -> str:
+        """The end of its stderr."""
         with suppress(OSError, ValueError):
             size = os.fstat(self._stderr.fileno()).st_size
             start = max(0, size - _LAST_WORDS_BYTES)

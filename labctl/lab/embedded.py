@@ -33,6 +33,7 @@ class EmbeddedOpener:
     combinations: tuple[tuple[str, ...], ...]
 
     def __call__(self) -> Pair:
+        """Start the three nodes and join them."""
         nodes: list[Node] = []
         try:
             return self._open(nodes)

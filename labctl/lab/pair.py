@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.models import LinkSpec
@@ -61,6 +61,7 @@ class Pair:
 
     @property
     def nodes(self) -> tuple[Node, Node, Node]:
+        """Its three nodes."""
         return self.a.node, self.b.node, self.observer
 
     @property
@@ -73,6 +74,7 @@ class Pair:
         return (self.a, self.b) if direction == "forward" else (self.b, self.a)
 
     def capabilities(self) -> tuple[Capabilities, Capabilities]:
+        """Of its first host and of its second."""
         return self.a.capabilities, self.b.capabilities
 
     def set_link(self, spec: LinkSpec) -> LinkState:
@@ -127,7 +129,7 @@ class Lab:
         self._on_close = on_close
         self.pairs: dict[str, Pair] = {}
 
-    def __enter__(self) -> "Lab":
+    def __enter__(self) -> Self:
         try:
             for name, opener in self._openers.items():
                 self.pairs[name] = opener()

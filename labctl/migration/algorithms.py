@@ -60,12 +60,15 @@ class Precopy:
     """Passes until the rest fits the downtime limit."""
 
     def start(self) -> tuple[Command, ...]:
+        """As in `Algorithm`."""
         return (START,)
 
     def rules(self, spec: AlgorithmSpec, limits: LimitsSpec) -> tuple[Rule, ...]:  # noqa: ARG002
+        """As in `Algorithm`."""
         return (limit(limits),)
 
     def destination_rules(self) -> tuple[Rule, ...]:
+        """As in `Algorithm`."""
         return ()
 
 
@@ -73,14 +76,17 @@ class StopAndCopy(Precopy):
     """QEMU keeps a machine that was stopped by hand stopped, so each end is told when to go on."""
 
     def start(self) -> tuple[Command, ...]:
+        """As in `Algorithm`."""
         return (command("stop"), START)
 
     def rules(self, spec: AlgorithmSpec, limits: LimitsSpec) -> tuple[Rule, ...]:  # noqa: ARG002
+        """As in `Algorithm`."""
         # Only a cancel that was carried out resumes the source: never one that lost the race
         # against completion, which would leave two running machines.
         return (limit(limits), Rule("resume", CANCELLED, (command("cont"),)))
 
     def destination_rules(self) -> tuple[Rule, ...]:
+        """As in `Algorithm`."""
         return (Rule("resume", COMPLETED, (command("cont"),)),)
 
 
@@ -88,10 +94,12 @@ class Postcopy(Precopy):
     """The switch follows the start."""
 
     def rules(self, spec: AlgorithmSpec, limits: LimitsSpec) -> tuple[Rule, ...]:
+        """As in `Algorithm`."""
         switch = Rule("switch", self.switch_when(spec), (SWITCH,), unless=("limit",))
         return (switch, limit(limits, "switch"))
 
     def switch_when(self, spec: AlgorithmSpec) -> dict[str, Any]:  # noqa: ARG002
+        """The condition of the switch."""
         return ACTIVE
 
 
@@ -99,6 +107,7 @@ class Hybrid(Postcopy):
     """The switch follows some passes of precopy."""
 
     def switch_when(self, spec: AlgorithmSpec) -> dict[str, Any]:
+        """The condition of the switch."""
         return after_pass(spec.switch_after_passes)
 
 

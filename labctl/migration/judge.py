@@ -26,6 +26,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Judgement:
+    """What became of a trial, and why where it did not complete."""
+
     outcome: str
     verdict: str | None
     reason: str | None

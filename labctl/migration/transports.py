@@ -18,9 +18,11 @@ class Tcp:
     """QEMU chooses a free port, so none can be in use."""
 
     def listen_uri(self, address: str) -> str:
+        """Port 0: QEMU takes a free one."""
         return f"tcp:{address}:0"
 
     def connect_uri(self, address: str, incoming: Mapping[str, Any]) -> str:
+        """The port it took."""
         (listening, *_) = incoming["socket-address"]
         return f"tcp:{address}:{listening['port']}"
 

@@ -53,11 +53,11 @@ StateHook = Callable[[str, int], None]
 ProgressHook = Callable[[dict[str, Any]], None]
 
 
-class Interrupted(LabctlError):
+class Interrupted(LabctlError):  # noqa: N818 - named for what happened, as in labctl.errors
     """The run was asked to stop; the attempt has no result."""
 
 
-class Ends(LabctlError):
+class Ends(LabctlError):  # noqa: N818 - same
     """The trial ends here, with a judgement."""
 
     def __init__(self, judgement: Judgement) -> None:

@@ -23,8 +23,10 @@ END_S: Final = 20.0
 
 
 def fill_s(memory_bytes: int) -> float:
+    """The guest fills its memory."""
     return FILL_BASE_S + memory_bytes / SLOWEST_FILL_BYTES_PER_S
 
 
 def check_s(memory_bytes: int) -> float:
+    """The guest checks its memory."""
     return CHECK_BASE_S + memory_bytes / SLOWEST_FILL_BYTES_PER_S

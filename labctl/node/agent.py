@@ -14,7 +14,8 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable
-from typing import Any, Callable, Dict, List, Optional
+from contextlib import suppress
+from typing import Any, Callable
 
 from . import AGENT_VERSION, host, link, probe, procfs
 from .machine import Machine
@@ -33,25 +34,26 @@ from .protocol import (
 )
 from .sampler import Sampler
 
-Params = Dict[str, Any]
+Params = dict[str, Any]
 
 
 class Agent:
     """The services of one node. One machine, one observer and one sampler at a time."""
 
-    def __init__(self, run: str, role: str, send: Callable[[Dict[str, Any]], None]) -> None:
+    def __init__(self, run: str, role: str, send: Callable[[dict[str, Any]], None]) -> None:
         self._run = run
         self._role = role
         self._send = send
         self._lock = host.HostLock()
-        self._state: Optional[host.LiveState] = None
-        self._machine: Optional[Machine] = None
-        self._sampler: Optional[Sampler] = None
-        self._runner: Optional[ScheduleRunner] = None
-        self._observer: Optional[Observer] = None
+        self._state: host.LiveState | None = None
+        self._machine: Machine | None = None
+        self._sampler: Sampler | None = None
+        self._runner: ScheduleRunner | None = None
+        self._observer: Observer | None = None
+        self._death: asyncio.Future[None] | None = None
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self.services: Dict[str, Callable[[Params], Awaitable[Any]]] = {
+        self.services: dict[str, Callable[[Params], Awaitable[Any]]] = {
             "hello": self._hello,
             "host.describe": self._describe_host,
             "host.leftovers": self._leftovers,
@@ -160,7 +162,7 @@ class Agent:
         log = self._live.directory / f"{spec['name']}.log"
         self._machine = await Machine.start(spec, log, params["timeout_s"])
         self._live.add(self._machine.pid, spec["name"])
-        asyncio.ensure_future(self._report_death(self._machine))
+        self._death = asyncio.ensure_future(self._report_death(self._machine))
         return {"pid": self._machine.pid, "argv": self._machine.argv, "user": self._machine.user}
 
     async def _report_death(self, machine: Machine) -> None:
@@ -231,7 +233,7 @@ class Agent:
         return {"samples": samples, **self._anchor()}
 
     @staticmethod
-    def _anchor() -> Dict[str, Any]:
+    def _anchor() -> dict[str, Any]:
         monotonic_ns, realtime_ns = procfs.anchors()
         return {"anchor": {"monotonic_ns": monotonic_ns, "realtime_ns": realtime_ns}}
 
@@ -256,9 +258,13 @@ class Agent:
         self._observer = Observer(
             self._live.directory,
             params["nonce"],
-            lambda: self._loop.call_soon_threadsafe(self._changed.set) and None,
+            self._beats_changed,
         )
         return {"paths": self._observer.paths, **self._anchor()}
+
+    def _beats_changed(self) -> None:
+        """Called on the observer's thread."""
+        self._loop.call_soon_threadsafe(self._changed.set)
 
     @property
     def _beats(self) -> Observer:
@@ -278,7 +284,7 @@ class Agent:
                 return False
             if "phase" in params and observer.state()["sides"][side]["phase"] != params["phase"]:
                 return False
-            return len(observer.reports) >= params.get("reports", 0)
+            return len(observer.reports) >= int(params.get("reports", 0))
 
         await wait_until(met, self._changed, params["name"], params["timeout_s"])
         return observer.state()
@@ -311,6 +317,7 @@ class Agent:
 
 
 async def serve(run: str, role: str) -> None:
+    """Answer requests until stdin ends or the agent is asked to end, then end all it started."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -318,14 +325,13 @@ async def serve(run: str, role: str) -> None:
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 
-    def send(message: Dict[str, Any]) -> None:
-        try:
+    def send(message: dict[str, Any]) -> None:
+        # When the controller is gone, end of file on stdin says so too, and ends us.
+        with suppress(OSError):
             _write_all(channel.fileno(), encode(message))
-        except OSError:
-            pass  # The controller is gone; end of file on stdin says so too, and ends us.
 
     agent = Agent(run, role, send)
-    tasks: List[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[None]] = []
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
@@ -353,7 +359,7 @@ async def serve(run: str, role: str) -> None:
 
 
 async def _answer(
-    agent: Agent, request: Dict[str, Any], send: Callable[[Dict[str, Any]], None]
+    agent: Agent, request: dict[str, Any], send: Callable[[dict[str, Any]], None]
 ) -> None:
     service = agent.services.get(request["do"])
     try:
@@ -364,7 +370,7 @@ async def _answer(
         send(failure(request["id"], error.code, error.message))
     except OSError as error:
         send(failure(request["id"], "os", str(error)))
-    except Exception:
+    except Exception:  # noqa: BLE001 - told to the controller; the agent lives on
         send(failure(request["id"], "bug", traceback.format_exc()))
 
 
@@ -374,7 +380,7 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def main(argv: List[str]) -> int:
+def main(argv: list[str]) -> int:
     """``RUN ROLE``: serve until stdin ends."""
     if len(argv) != 2:
         print("usage: agent RUN ROLE", file=sys.stderr)

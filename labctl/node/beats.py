@@ -21,7 +21,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any, Dict, List, NamedTuple, Tuple, Union
+from typing import Any, NamedTuple, Union
 
 MAGIC = 0xB7
 VERSION = 1
@@ -36,19 +36,20 @@ _HELLO_LENGTH = _HELLO.size + 4
 _REPORT_LENGTH = _REPORT.size + 1
 
 
-def _crc8_table() -> List[int]:
+def _crc8_table() -> list[int]:
     table = []
     for byte in range(256):
+        crc = byte
         for _ in range(8):
-            byte = ((byte << 1) ^ 0x07) & 0xFF if byte & 0x80 else byte << 1
-        table.append(byte)
+            crc = ((crc << 1) ^ 0x07) & 0xFF if crc & 0x80 else crc << 1
+        table.append(crc)
     return table
 
 
 _CRC8 = _crc8_table()
 
 
-def crc8(data: Union[bytes, bytearray, memoryview]) -> int:
+def crc8(data: bytes | bytearray | memoryview) -> int:
     """CRC-8, polynomial 0x07, initial value 0."""
     crc = 0
     for byte in data:
@@ -57,15 +58,19 @@ def crc8(data: Union[bytes, bytearray, memoryview]) -> int:
 
 
 class Beat(NamedTuple):
+    """What the guest has done until now."""
+
     nonce: int
     seq: int
     tsc: int
     phase: int
-    work: Tuple[int, ...]
+    work: tuple[int, ...]
     """Pages written by each vCPU, modulo 2**32."""
 
 
 class Hello(NamedTuple):
+    """What the guest is: sizes in bytes, addresses physical, `tsc_hz` as it calibrated itself."""
+
     nonce: int
     tsc: int
     tsc_hz: int
@@ -81,6 +86,8 @@ class Hello(NamedTuple):
 
 
 class Report(NamedTuple):
+    """What the check of the guest's memory found."""
+
     nonce: int
     seq: int
     tsc: int
@@ -94,7 +101,8 @@ class Report(NamedTuple):
 Record = Union[Beat, Hello, Report]
 
 
-def as_dict(record: Record) -> Dict[str, Any]:
+def as_dict(record: Record) -> dict[str, Any]:
+    """A record's fields by name."""
     return dict(record._asdict())
 
 
@@ -109,6 +117,7 @@ class BeatParser:
         self.skipped_bytes = 0
 
     def feed(self, data: bytes) -> Iterator[Record]:
+        """Take bytes as they arrive; yields the records that are whole now."""
         buffer = self.tail
         buffer += data
         start = 0
@@ -144,7 +153,7 @@ class BeatParser:
         return 0
 
 
-def _decode(record: bytearray) -> Union[Record, None]:
+def _decode(record: bytearray) -> Record | None:
     kind = record[1]
     if kind == HELLO:
         (crc,) = struct.unpack_from("<I", record, _HELLO.size)
@@ -158,4 +167,4 @@ def _decode(record: bytearray) -> Union[Record, None]:
     nonce, seq, tsc, phase, vcpus = _BEAT.unpack_from(record)
     if len(record) != _BEAT.size + 4 * vcpus + 1:
         return None
-    return Beat(nonce, seq, tsc, phase, struct.unpack_from("<%dI" % vcpus, record, _BEAT.size))
+    return Beat(nonce, seq, tsc, phase, struct.unpack_from(f"<{vcpus}I", record, _BEAT.size))

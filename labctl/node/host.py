@@ -6,6 +6,7 @@ that a pid that was given out again is never mistaken for ours. The lock is a fl
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -14,7 +15,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from . import procfs
 from .protocol import RequestError
@@ -27,9 +28,9 @@ class HostLock:
     """One run a host. Held exclusively, or beside others when the run allows it."""
 
     def __init__(self) -> None:
-        self._file: Optional[int] = None
+        self._file: int | None = None
 
-    def take(self, holder: Dict[str, Any], share: bool) -> bool:
+    def take(self, holder: dict[str, Any], share: bool) -> bool:
         """Take the lock; True when the host is shared with another run.
 
         :raise RequestError: ``held``, with who holds it since when, when `share` is not set.
@@ -52,6 +53,7 @@ class HostLock:
         return False
 
     def release(self) -> None:
+        """Give it back."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -65,14 +67,16 @@ class LiveState:
         self.directory = STATE_ROOT / run
         self.directory.mkdir(mode=0o755, exist_ok=True)
         self._path = self.directory / f"{role}.json"
-        self._children: Dict[int, str] = {}
+        self._children: dict[int, str] = {}
         self._save()
 
     def add(self, pid: int, what: str) -> None:
+        """Note a process that was started."""
         self._children[pid] = what
         self._save()
 
     def remove(self, pid: int) -> None:
+        """Forget a process that has ended."""
         self._children.pop(pid, None)
         self._save()
 
@@ -90,11 +94,11 @@ class LiveState:
         temporary.replace(self._path)
 
 
-def leftovers() -> List[Dict[str, Any]]:
+def leftovers() -> list[dict[str, Any]]:
     """What dead runs left on this host: ``{run, directory, alive: [{pid, what}]}``, one a run whose agents are all dead."""
     found = []
     for directory in sorted(STATE_ROOT.glob("*/")) if STATE_ROOT.is_dir() else []:
-        entries: List[Dict[str, Any]] = []
+        entries: list[dict[str, Any]] = []
         for path in directory.glob("*.json"):
             entries += (_read_json(path) or {}).get("pids", [])
         alive = [entry for entry in entries if _is_alive(entry)]
@@ -103,20 +107,18 @@ def leftovers() -> List[Dict[str, Any]]:
     return found
 
 
-def clean() -> List[Dict[str, Any]]:
+def clean() -> list[dict[str, Any]]:
     """End and remove what dead runs left, and nothing else; says what that was."""
     found = leftovers()
     for left in found:
         for entry in left["alive"]:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(entry["pid"], signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         shutil.rmtree(left["directory"], ignore_errors=True)
     return found
 
 
-def describe() -> Dict[str, Any]:
+def describe() -> dict[str, Any]:
     """What of this host can change a result."""
     monotonic_ns, realtime_ns = procfs.anchors()
     return {
@@ -145,23 +147,23 @@ def _make_root() -> None:
         raise RequestError("state", f"{STATE_ROOT} cannot be made: {error.strerror}") from None
 
 
-def _describe_holder(holder: Dict[str, Any]) -> str:
+def _describe_holder(holder: dict[str, Any]) -> str:
     if not holder:
         return "held by another run"
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(holder.get("since", 0)))
     return f"held by run {holder.get('run')} of user {holder.get('user')} (pid {holder.get('pid')}) since {since}"
 
 
-def _identity(pid: int, what: str) -> Dict[str, Any]:
+def _identity(pid: int, what: str) -> dict[str, Any]:
     return {"pid": pid, "start_time": procfs.start_time(pid), "what": what}
 
 
-def _is_alive(entry: Dict[str, Any]) -> bool:
+def _is_alive(entry: dict[str, Any]) -> bool:
     started = procfs.start_time(entry["pid"])
     return started != 0 and started == entry["start_time"]
 
 
-def _read_json(path: Path) -> Optional[Dict[str, Any]]:
+def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -185,7 +187,5 @@ def _first(path: str, key: str, separator: str = ":") -> str:
 
 
 def _unlink(path: Path) -> None:
-    try:
+    with contextlib.suppress(FileNotFoundError):
         path.unlink()
-    except FileNotFoundError:
-        pass

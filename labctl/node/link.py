@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import threading
 import time
-from typing import Any, Dict, List
+from typing import Any
 
 from .protocol import RequestError
 
@@ -68,18 +68,20 @@ def make_veth(interface: str, peer_pid: int) -> None:
 
 
 def configure(interface: str, address: str, mtu: int) -> None:
+    """Give an interface its address (with prefix length) and MTU, and bring it up."""
     run("ip", "link", "set", "lo", "up")
     run("ip", "address", "replace", address, "dev", interface)
     run("ip", "link", "set", interface, "mtu", str(mtu), "up")
 
 
 def burst_bytes(bits_per_s: int) -> int:
+    """The token bucket's burst for a rate."""
     if bits_per_s >= _BIG_BURST_BITS_PER_S:
         return _BIG_BURST_BYTES
     return max(_MIN_BURST_BYTES, int(bits_per_s / 8 * _BURST_S))
 
 
-def shape(interface: str, bits_per_s: int) -> Dict[str, Any]:
+def shape(interface: str, bits_per_s: int) -> dict[str, Any]:
     """Shape what leaves an interface; says how."""
     burst = burst_bytes(bits_per_s)
     run("tc", "qdisc", "replace", "dev", interface, "root", "tbf", "rate", f"{bits_per_s}bit",
@@ -92,7 +94,8 @@ def shape(interface: str, bits_per_s: int) -> Dict[str, Any]:
     }
 
 
-def describe(interface: str) -> Dict[str, Any]:
+def describe(interface: str) -> dict[str, Any]:
+    """An interface and its queueing discipline as iproute2 shows them, counters included."""
     links = json.loads(run("ip", "-j", "-s", "link", "show", interface))
     qdiscs = json.loads(run("tc", "-j", "-s", "qdisc", "show", "dev", interface))
     return {"link": links[0], "qdisc": qdiscs[0] if qdiscs else None}
@@ -133,14 +136,14 @@ class LinkServer:
                 return
 
 
-def measure(interface: str, address: str, port: int, seconds: float) -> Dict[str, Any]:
+def measure(interface: str, address: str, port: int, seconds: float) -> dict[str, Any]:
     """Goodput of one TCP stream, and the round trip of single bytes idle and under that load.
 
     :return: ``goodput_bits_per_s`` (payload), ``wire_bits_per_s`` (as the qdisc counts), ``rtt_idle_ms``, ``rtt_loaded_ms`` (medians)
     """
     from .netlink import QdiscReader
 
-    pings: List[float] = []
+    pings: list[float] = []
     loaded = threading.Event()
     done = threading.Event()
     with _connect(address, port, b"E") as echo:

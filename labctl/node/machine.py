@@ -7,13 +7,14 @@ with or to leave behind. The kernel kills QEMU when this agent dies, however it 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
 import socket
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
@@ -30,11 +31,12 @@ LOG_TAIL_BYTES = 64 * 1024
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
 logging.getLogger("qemu.qmp").propagate = False
 
-Spec = Dict[str, Any]
-EventHook = Callable[[int, Dict[str, Any]], None]
+Spec = dict[str, Any]
+EventHook = Callable[[int, dict[str, Any]], None]
 
 
 def find_qemu(qemu: str) -> str:
+    """The path of a QEMU. :raise RequestError: ``qemu-missing``."""
     path = shutil.which(qemu)
     if path is None:
         raise RequestError(
@@ -44,7 +46,7 @@ def find_qemu(qemu: str) -> str:
     return path
 
 
-def run_as(wanted_uid: Optional[int], wanted_gid: Optional[int]) -> Tuple[List[str], str]:
+def run_as(wanted_uid: int | None, wanted_gid: int | None) -> tuple[list[str], str]:
     """The command prefix that starts QEMU, and what user it runs as and why.
 
     Postcopy needs userfaultfd for faults in the kernel's context, which a plain user has only where the sysctl allows it.
@@ -61,7 +63,7 @@ def run_as(wanted_uid: Optional[int], wanted_gid: Optional[int]) -> Tuple[List[s
     return prefix + drop, f"uid {wanted_uid}"
 
 
-def argv(spec: Spec, qemu: str, qmp_fd: int, command_fd: int, beats_fd: Optional[int]) -> List[str]:
+def argv(spec: Spec, qemu: str, qmp_fd: int, command_fd: int, beats_fd: int | None) -> list[str]:
     """QEMU's command line: a machine with the built-in guest, or none at all for questions (`spec` as in :meth:`Machine.start`)."""
     line = [
         qemu, "-name", f"guest=labctl-{spec['name']},debug-threads=on",
@@ -95,21 +97,22 @@ class Machine:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self.argv: List[str] = []
+        self.argv: list[str] = []
         self.user = ""
-        self.events: List[Dict[str, Any]] = []
-        self.commands: List[Dict[str, Any]] = []
-        self.hooks: List[EventHook] = []
+        self.events: list[dict[str, Any]] = []
+        self.commands: list[dict[str, Any]] = []
+        self.hooks: list[EventHook] = []
         self.ended = asyncio.Event()
-        self.returncode: Optional[int] = None
-        self._process: Optional[asyncio.subprocess.Process] = None
+        self.returncode: int | None = None
+        self._process: asyncio.subprocess.Process | None = None
         self._qmp = QMPClient(spec["name"])
-        self._guest: Optional[socket.socket] = None
-        self._log: Optional[Path] = None
-        self._tasks: List[asyncio.Task[None]] = []
+        self._guest: socket.socket | None = None
+        self._log: Path | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def pid(self) -> int:
+        """The pid of QEMU."""
         assert self._process is not None
         return self._process.pid
 
@@ -150,7 +153,7 @@ class Machine:
                 guest_theirs.fileno(),
                 beats.fileno() if beats else None,
             )
-            with open(log, "wb") as stderr:
+            with open(log, "wb") as stderr:  # noqa: ASYNC230 - local, before anything is timed
                 self._process = await asyncio.create_subprocess_exec(
                     *prefix, *self.argv,
                     stdin=asyncio.subprocess.DEVNULL, stdout=stderr, stderr=stderr,
@@ -196,7 +199,7 @@ class Machine:
             message = await self._qmp.events.get()
             self._store_event(time.monotonic_ns(), dict(message))
 
-    def _store_event(self, t_ns: int, message: Dict[str, Any]) -> None:
+    def _store_event(self, t_ns: int, message: dict[str, Any]) -> None:
         stamp = message.get("timestamp", {})
         record = {
             "t_ns": t_ns,
@@ -213,7 +216,7 @@ class Machine:
     async def execute(
         self,
         command: str,
-        arguments: Optional[Dict[str, Any]] = None,
+        arguments: dict[str, Any] | None = None,
         *,
         timeout_s: float,
         oob: bool = False,
@@ -223,11 +226,11 @@ class Machine:
 
         :raise RequestError: ``qmp`` with QEMU's own words, ``qemu-died``, ``timeout``
         """
-        record: Dict[str, Any] = {"arguments": arguments or {}, "request_ns": time.monotonic_ns()}
+        record: dict[str, Any] = {"arguments": arguments or {}, "request_ns": time.monotonic_ns()}
         try:
             return await asyncio.wait_for(
                 self._qmp.execute(command, arguments, oob=oob),
-                timeout_s,  # type: ignore[arg-type]
+                timeout_s,
             )
         except ExecuteError as error:
             record["error"] = str(error)
@@ -266,6 +269,7 @@ class Machine:
             ) from None
 
     def log_tail(self) -> str:
+        """The end of what QEMU printed."""
         if self._log is None or not self._log.exists():
             return ""
         data = self._log.read_bytes()[-LOG_TAIL_BYTES:]
@@ -274,10 +278,8 @@ class Machine:
     async def end(self) -> None:
         """End the process; returns when it is gone."""
         if self._process is not None and self._process.returncode is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-            except ProcessLookupError:
-                pass
             try:
                 await asyncio.wait_for(self._process.wait(), KILL_TIMEOUT_S)
             except asyncio.TimeoutError:
@@ -286,9 +288,7 @@ class Machine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.ended.set()
-        try:
+        with contextlib.suppress(QMPError, OSError, EOFError, asyncio.TimeoutError):
             await asyncio.wait_for(self._qmp.disconnect(), 1.0)
-        except (QMPError, OSError, EOFError, asyncio.TimeoutError):
-            pass
         if self._guest is not None:
             self._guest.close()

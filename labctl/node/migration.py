@@ -17,33 +17,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Callable, Dict, List, Optional, Set
+from typing import Any, Callable
 
 from .machine import Machine
 from .protocol import RequestError
 
 COMMAND_TIMEOUT_S = 30.0
 
-Tell = Callable[[str, Dict[str, Any]], None]
+Tell = Callable[[str, dict[str, Any]], None]
 
 
 class ScheduleRunner:
     """One schedule on one machine. :meth:`arm` listens, :meth:`run` also gives the start commands and waits for the end."""
 
-    def __init__(self, machine: Machine, schedule: Dict[str, Any], tell: Tell) -> None:
+    def __init__(self, machine: Machine, schedule: dict[str, Any], tell: Tell) -> None:
         self._machine = machine
         self._schedule = schedule
         self._tell = tell
-        self._fired: Set[str] = set()
-        self._refused: List[str] = []
+        self._fired: set[str] = set()
+        self._refused: list[str] = []
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._timers: List[asyncio.TimerHandle] = []
-        self._doing: Set[asyncio.Task[None]] = set()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._doing: set[asyncio.Task[None]] = set()
 
     def arm(self) -> None:
+        """Listen to the machine, so that the rules can fire."""
         self._machine.hooks.append(self._on_event)
 
-    async def run(self) -> Dict[str, Any]:
+    async def run(self) -> dict[str, Any]:
         """:return: ``status`` (``completed``, ``failed``, ``cancelled``, ``qemu-died``, ``hard-limit``), ``start_ns``, ``end_ns``,
         ``fired`` rules, ``refused`` commands of rules with QEMU's words.
 
@@ -56,13 +57,14 @@ class ScheduleRunner:
             if "elapsed_s" in rule["when"]:
                 self._timers.append(loop.call_later(rule["when"]["elapsed_s"], self._fire, rule))
         dying = asyncio.ensure_future(self._machine.ended.wait())
+        awaited: set[asyncio.Future[Any]] = {self._ended, dying}
         try:
             for command in self._schedule["start"]:
                 await self._machine.execute(
                     command["execute"], command.get("arguments"), timeout_s=COMMAND_TIMEOUT_S
                 )
             await asyncio.wait(
-                {self._ended, dying},
+                awaited,
                 timeout=self._schedule["hard_limit_s"],
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -82,12 +84,13 @@ class ScheduleRunner:
         }
 
     def disarm(self) -> None:
+        """Stop listening."""
         if self._on_event in self._machine.hooks:
             self._machine.hooks.remove(self._on_event)
         for timer in self._timers:
             timer.cancel()
 
-    def _on_event(self, t_ns: int, event: Dict[str, Any]) -> None:
+    def _on_event(self, t_ns: int, event: dict[str, Any]) -> None:
         for rule in self._schedule["rules"]:
             if matches(rule["when"], event):
                 self._fire(rule)
@@ -97,7 +100,7 @@ class ScheduleRunner:
             if status in self._schedule["ends"] and not self._ended.done():
                 self._ended.set_result(status)
 
-    def _fire(self, rule: Dict[str, Any]) -> None:
+    def _fire(self, rule: dict[str, Any]) -> None:
         if rule["name"] in self._fired or self._fired & set(rule.get("unless", ())):
             return
         self._fired.add(rule["name"])
@@ -114,7 +117,7 @@ class ScheduleRunner:
         self._doing.add(task)
         task.add_done_callback(self._doing.discard)
 
-    async def _do(self, rule: Dict[str, Any]) -> None:
+    async def _do(self, rule: dict[str, Any]) -> None:
         for command in rule["do"]:
             try:
                 await self._machine.execute(
@@ -125,11 +128,11 @@ class ScheduleRunner:
                 self._refused.append(f"{rule['name']}: {error.message}")
 
 
-def matches(when: Dict[str, Any], event: Dict[str, Any]) -> bool:
+def matches(when: dict[str, Any], event: dict[str, Any]) -> bool:
     """Whether an event meets a rule's condition."""
     if when.get("event") != event["name"]:
         return False
-    value: Optional[Any] = event["data"].get(when["field"]) if "field" in when else None
+    value: Any | None = event["data"].get(when["field"]) if "field" in when else None
     if "is" in when:
         return bool(value == when["is"])
     if "at_least" in when:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 _RTM_GETQDISC = 38
 _NLM_F_REQUEST, _NLM_F_DUMP = 1, 0x300
@@ -25,6 +25,8 @@ _TIMEOUT_S = 1.0
 
 
 class QdiscCounters(NamedTuple):
+    """What left an interface, was dropped, and waits."""
+
     sent_bytes: int
     drops: int
     backlog_bytes: int
@@ -41,9 +43,10 @@ class QdiscReader:
         self._sequence = 0
 
     def close(self) -> None:
+        """Close the socket."""
         self._socket.close()
 
-    def read(self) -> Optional[QdiscCounters]:
+    def read(self) -> QdiscCounters | None:
         """The counters now, or None where the interface has no root qdisc that counts."""
         self._sequence += 1
         body = _TCMSG.pack(0, self._index, 0, 0, 0)
@@ -63,7 +66,7 @@ class QdiscReader:
                     found = self._root(data[at + _HEADER.size : at + length]) or found
                 at += (length + 3) & ~3
 
-    def _root(self, body: bytes) -> Optional[QdiscCounters]:
+    def _root(self, body: bytes) -> QdiscCounters | None:
         _family, index, _handle, parent, _info = _TCMSG.unpack_from(body)
         if index != self._index or parent != _TC_H_ROOT:
             return None

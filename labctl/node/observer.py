@@ -8,6 +8,7 @@ first byte the thread lets the rest of the record arrive (50 us) instead of waki
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import selectors
 import socket
@@ -15,8 +16,9 @@ import struct
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable
 
 from .beats import PHASE_RUN, PHASES, Beat, BeatParser, Hello, Report, as_dict
 from .protocol import RequestError
@@ -39,18 +41,18 @@ class Observer:
         self.paths = {side: str(directory / f"beats-{nonce:08x}-{side}.sock") for side in SIDES}
         self.records = bytearray()
         self.vcpus = 0
-        self.hello: Dict[str, Any] = {}
-        self.reports: List[Dict[str, Any]] = []
-        self.last: Dict[str, Optional[Beat]] = dict.fromkeys(SIDES)
-        self.last_ns: Dict[str, int] = dict.fromkeys(SIDES, 0)
-        self.count: Dict[str, int] = dict.fromkeys(SIDES, 0)
+        self.hello: dict[str, Any] = {}
+        self.reports: list[dict[str, Any]] = []
+        self.last: dict[str, Beat | None] = dict.fromkeys(SIDES)
+        self.last_ns: dict[str, int] = dict.fromkeys(SIDES, 0)
+        self.count: dict[str, int] = dict.fromkeys(SIDES, 0)
         self.foreign = 0
         self._on_change = on_change
         self._lock = threading.Lock()
         self._parsers = {side: BeatParser() for side in SIDES}
         self._selector = selectors.DefaultSelector()
         self._closing = threading.Event()
-        self._packer: Optional[struct.Struct] = None
+        self._packer: struct.Struct | None = None
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         for number, side in enumerate(SIDES):
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -63,18 +65,17 @@ class Observer:
         self._thread.start()
 
     def close(self) -> None:
+        """Stop receiving and remove the sockets."""
         self._closing.set()
         self._thread.join(5 * _POLL_S)
         for key in list(self._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
         self._selector.close()
         for path in self.paths.values():
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-            except FileNotFoundError:
-                pass
 
-    def state(self) -> Dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """What is known now: per side the count, phase and time of the last beat; hello; reports."""
         sides = {}
         for side in SIDES:
@@ -93,7 +94,7 @@ class Observer:
             "now_ns": time.monotonic_ns(),
         }
 
-    def write_rate(self, since_ns: int) -> Dict[str, Any]:
+    def write_rate(self, since_ns: int) -> dict[str, Any]:
         """The write rate the guest itself counts in phase run after `since_ns`, bytes per second."""
         with self._lock:
             data, packer = bytes(self.records), self._packer
@@ -107,7 +108,8 @@ class Observer:
         seconds = (last[0] - first[0]) / 1e9
         return {"bytes_per_s": pages * _PAGE_BYTES / seconds, "seconds": seconds, "beats": len(run)}
 
-    def take(self) -> Dict[str, Any]:
+    def take(self) -> dict[str, Any]:
+        """All that was received, the records packed."""
         with self._lock:
             data = bytes(self.records)
         return {
@@ -118,10 +120,9 @@ class Observer:
         }
 
     def _receive(self) -> None:
-        try:
+        with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-        except OSError:
-            pass  # A plain user's observer runs at the usual priority; the p99.9 of its idle gaps shows what that costs.
+            # A plain user's observer runs at the usual priority; the p99.9 of its idle gaps shows what that costs.
         while not self._closing.is_set():
             for key, _events in self._selector.select(_POLL_S):
                 action, number = key.data
@@ -158,7 +159,7 @@ class Observer:
     def _beat(self, t_ns: int, number: int, side: str, beat: Beat) -> None:
         if self._packer is None:
             self.vcpus = len(beat.work)
-            self._packer = struct.Struct("<qBBBxIQ%dI" % self.vcpus)
+            self._packer = struct.Struct(f"<qBBBxIQ{self.vcpus}I")
         packed = self._packer.pack(
             t_ns, number, beat.phase, self.vcpus, beat.seq & 0xFFFFFFFF, beat.tsc, *beat.work
         )
@@ -191,7 +192,5 @@ async def wait_until(
         changed.clear()
         if condition():
             return
-        try:
+        with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(changed.wait(), min(left, poll_s))
-        except asyncio.TimeoutError:
-            pass

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from . import host, procfs
 from .beats import PHASE_RUN, Beat, BeatParser
@@ -22,19 +22,20 @@ START_TIMEOUT_S = 10.0
 QMP_TIMEOUT_S = 5.0
 FIRST_BEAT_LIMIT_S = 1.0
 _RATE_WINDOW_S = 0.3
+_RDMA_DEVICES = "/sys/class/infiniband"
 _FULL_SPEED_BYTES_PER_S = 64 << 30
 _TRIAL_MEMORY_BYTES = 64 << 20
 _TRIAL_WS_BYTES = 16 << 20
 
 
 async def probe(
-    qemu: str, machine_type: str, combinations: List[List[str]], directory: Path
-) -> Dict[str, Any]:
+    qemu: str, machine_type: str, combinations: list[list[str]], directory: Path
+) -> dict[str, Any]:
     """Capabilities of one QEMU on this host, asked of a source and of a destination.
 
     :param combinations: lists of migration capabilities to be set together; what is refused comes back with QEMU's words
     """
-    answers: Dict[str, Any] = {"path": find_qemu(qemu), "refused": {}}
+    answers: dict[str, Any] = {"path": find_qemu(qemu), "refused": {}}
     for role in ("source", "destination"):
         spec = {
             "name": f"probe-{role}", "qemu": qemu, "machine_type": "none", "accelerator": "tcg",
@@ -51,13 +52,17 @@ async def probe(
             await machine.end()
     answers["memory_available_bytes"] = procfs.available_memory_bytes()
     answers["cpus"] = len(os.sched_getaffinity(0))
-    answers["rdma"] = any(Path("/sys/class/infiniband").glob("*"))
+    answers["rdma"] = _has_rdma()
     answers["userfaultfd"] = "destination:postcopy-ram" not in answers["refused"]
     answers["host"] = host.describe()
     return answers
 
 
-async def _describe(machine: Machine, machine_type: str) -> Dict[str, Any]:
+def _has_rdma() -> bool:
+    return os.path.isdir(_RDMA_DEVICES) and bool(os.listdir(_RDMA_DEVICES))
+
+
+async def _describe(machine: Machine, machine_type: str) -> dict[str, Any]:
     version = await machine.execute("query-version", timeout_s=QMP_TIMEOUT_S)
     number = version["qemu"]
     machines = await machine.execute("query-machines", timeout_s=QMP_TIMEOUT_S)
@@ -77,8 +82,8 @@ async def _describe(machine: Machine, machine_type: str) -> Dict[str, Any]:
 
 
 async def _refusals(
-    machine: Machine, role: str, combinations: List[List[str]], known: List[str]
-) -> Dict[str, str]:
+    machine: Machine, role: str, combinations: list[list[str]], known: list[str]
+) -> dict[str, str]:
     refused = {}
     for names in combinations:
         if not set(names) <= set(known):
@@ -91,19 +96,20 @@ async def _refusals(
     return refused
 
 
-async def set_capabilities(machine: Machine, states: Dict[str, bool]) -> None:
+async def set_capabilities(machine: Machine, states: dict[str, bool]) -> None:
+    """Set migration capabilities. :raise RequestError: ``qmp`` when QEMU refuses."""
     arguments = {"capabilities": [{"capability": n, "state": s} for n, s in states.items()]}
     await machine.execute("migrate-set-capabilities", arguments, timeout_s=QMP_TIMEOUT_S)
 
 
 async def try_accelerators(
     qemu: str, machine_type: str, kernel: str, directory: Path
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Boot the built-in guest under each accelerator.
 
     :return: ``{"tcg": {...}, "kvm": {...}, "chosen": name}`` with ``first_beat_ms``, ``write_bytes_per_s`` or ``reason``
     """
-    found: Dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name in ("tcg", "kvm"):
         if name == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
             found[name] = {"works": False, "reason": "no usable /dev/kvm"}
@@ -123,7 +129,7 @@ async def try_accelerators(
 
 async def _try_accelerator(
     name: str, qemu: str, machine_type: str, kernel: str, directory: Path
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     path = directory / f"accelerator-{name}.sock"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
@@ -133,7 +139,7 @@ async def _try_accelerator(
         "memory_bytes": _TRIAL_MEMORY_BYTES, "kernel": kernel, "beats_socket": str(path),
         "append": f"nonce=1 ws={_TRIAL_WS_BYTES} rate={_FULL_SPEED_BYTES_PER_S} pattern=sequential fill=zero vcpus=1 seed=1 beat_us=500",
     }  # fmt: skip
-    machine: Optional[Machine] = None
+    machine: Machine | None = None
     started = time.monotonic()
     try:
         machine = await Machine.start(spec, directory / f"accelerator-{name}.log", START_TIMEOUT_S)
@@ -150,11 +156,11 @@ async def _try_accelerator(
             await machine.end()
 
 
-async def _watch(beats: socket.socket, started: float) -> Dict[str, Any]:
+async def _watch(beats: socket.socket, started: float) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     parser = BeatParser()
-    first: Optional[float] = None
-    window: List[tuple[float, int]] = []
+    first: float | None = None
+    window: list[tuple[float, int]] = []
     deadline = started + FIRST_BEAT_LIMIT_S
     while True:
         left = deadline - time.monotonic()

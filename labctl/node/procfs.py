@@ -9,18 +9,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from typing import Dict, NamedTuple, Tuple
+from typing import NamedTuple
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class ThreadTimes(NamedTuple):
+    """What a thread has used, and how long it was ready without running."""
+
     name: str
     cpu_ns: int
     run_delay_ns: int
 
 
 class InterfaceBytes(NamedTuple):
+    """Bytes an interface has received and sent."""
+
     rx_bytes: int
     tx_bytes: int
 
@@ -34,13 +38,14 @@ def process_cpu_ns(pid: int) -> int:
 
 
 def thread_ids(pid: int) -> list[int]:
+    """The threads of a process that live now."""
     try:
         return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
     except OSError:
         return []
 
 
-def thread_times(pid: int, tids: Iterable[int], names: Dict[int, str]) -> Dict[int, ThreadTimes]:
+def thread_times(pid: int, tids: Iterable[int], names: dict[int, str]) -> dict[int, ThreadTimes]:
     """CPU time and run delay of each thread that still lives; `names` caches the threads' names."""
     found = {}
     for tid in tids:
@@ -82,15 +87,16 @@ def start_time(pid: int) -> int:
 
 
 def available_memory_bytes() -> int:
+    """What could be allocated without swapping."""
     for line in _read("/proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return 0
 
 
-def anchors() -> Tuple[int, int]:
+def anchors() -> tuple[int, int]:
     """CLOCK_MONOTONIC and CLOCK_REALTIME read together, in ns; the closest of a few tries."""
-    best: Tuple[int, int, int] | None = None
+    best: tuple[int, int, int] | None = None
     for _ in range(5):
         before = time.monotonic_ns()
         realtime = time.time_ns()

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Dict, Optional
+from typing import Any
 
-Message = Dict[str, Any]
+Message = dict[str, Any]
 
 MAX_LINE_BYTES = 512 * 1024 * 1024
 
@@ -28,6 +28,7 @@ class RequestError(Exception):
 
 
 def encode(message: Message) -> bytes:
+    """One message as one line."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
@@ -35,25 +36,30 @@ def decode(line: bytes) -> Message:
     """Read one line. :raise ValueError: when it is not a JSON object."""
     message = json.loads(line)
     if not isinstance(message, dict):
-        raise ValueError("a message is a JSON object")
+        raise ValueError("a message is a JSON object")  # noqa: TRY004 - one error for all that is no message
     return message
 
 
 def response(request_id: int, ok: Any) -> Message:
+    """The answer to a request."""
     return {"id": request_id, "ok": ok}
 
 
 def failure(request_id: int, code: str, message: str) -> Message:
+    """The answer to a request that failed."""
     return {"id": request_id, "error": {"code": code, "message": message}}
 
 
-def event(name: str, data: Optional[Message] = None) -> Message:
+def event(name: str, data: Message | None = None) -> Message:
+    """Something told without being asked."""
     return {"event": name, "data": data or {}}
 
 
 def pack(data: bytes) -> str:
+    """Bytes as text."""
     return base64.b64encode(data).decode("ascii")
 
 
 def unpack(text: str) -> bytes:
+    """Text from :func:`pack` as bytes."""
     return base64.b64decode(text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable
 
 from . import procfs
 from .machine import Machine
@@ -22,27 +22,28 @@ QUERY_TIMEOUT_S = 30.0
 PROGRESS_PERIOD_S = 0.2
 _THREADS_RELISTED_EVERY = 5
 
-Sample = Dict[str, Any]
+Sample = dict[str, Any]
 
 
 class Sampler:
     """Samples a machine from :meth:`start` to :meth:`stop`; `progress` is told the newest migration state now and then."""
 
     def __init__(
-        self, machine: Machine, interface: Optional[str], progress: Callable[[Sample], None]
+        self, machine: Machine, interface: str | None, progress: Callable[[Sample], None]
     ) -> None:
         self._machine = machine
         self._interface = interface
         self._progress = progress
-        self._tasks: List[asyncio.Task[None]] = []
-        self.samples: List[Sample] = []
-        self._qdisc: Optional[QdiscReader] = None
-        self._vcpu_threads: List[int] = []
-        self._names: Dict[int, str] = {}
-        self._tids: List[int] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self.samples: list[Sample] = []
+        self._qdisc: QdiscReader | None = None
+        self._vcpu_threads: list[int] = []
+        self._names: dict[int, str] = {}
+        self._tids: list[int] = []
         self._stopping = False
 
     async def start(self) -> None:
+        """Begin to sample."""
         cpus = await self._machine.execute("query-cpus-fast", timeout_s=QUERY_TIMEOUT_S, quiet=True)
         self._vcpu_threads = [cpu["thread-id"] for cpu in cpus]
         if self._interface:
@@ -51,7 +52,8 @@ class Sampler:
             asyncio.ensure_future(self._run(tick)) for tick in (self._migrate, self._host)
         ]
 
-    async def stop(self) -> List[Sample]:
+    async def stop(self) -> list[Sample]:
+        """End sampling; the samples."""
         # A flag beside the cancellation: before Python 3.12, `wait_for` can swallow one.
         self._stopping = True
         for task in self._tasks:
@@ -111,7 +113,7 @@ class Sampler:
         vcpu_cpu = sum(threads[tid].cpu_ns for tid in self._vcpu_threads if tid in threads)
         vcpu_delay = sum(threads[tid].run_delay_ns for tid in self._vcpu_threads if tid in threads)
         try:
-            total_cpu: Optional[int] = procfs.process_cpu_ns(pid)
+            total_cpu: int | None = procfs.process_cpu_ns(pid)
         except OSError:
             total_cpu = None
         sample: Sample = {

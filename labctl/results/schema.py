@@ -203,10 +203,14 @@ class TrialRecord(Part):
     """By name; the one that memory crosses is `migration`."""
     application: dict[str, Any] | None = None
     """What a real application in the guest measured."""
+    schedule: dict[str, Any] = Field(default_factory=dict)
+    """What each end was told to do and when, and which rules fired."""
     final_query_migrate: dict[str, Any] | None = None
     """The source's last reply to query-migrate, in QEMU's own keys."""
     destination_final: dict[str, Any] | None = None
     """The destination's."""
+    final_status: dict[str, Any] = Field(default_factory=dict)
+    """Last reply to query-status, by side."""
     figures: dict[str, Scalar] = Field(default_factory=dict)
     """The derived columns of the frame."""
 
