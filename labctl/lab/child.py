@@ -30,7 +30,13 @@ class ChildChannel:
         self._send_lock = threading.Lock()
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                # A terminal's Ctrl-C reaches its foreground group: QEMU must not end by it before
+                # the controller has decided what becomes of the trial.
+                process_group=0,
             )
         except FileNotFoundError as error:
             self._stderr.close()
