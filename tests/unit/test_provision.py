@@ -112,10 +112,14 @@ def test_a_failure_that_a_playbook_rescues_is_told_and_no_end(play: Path) -> Non
 
 def test_an_unreachable_host_is_named(play: Path) -> None:
     lab = Path(write(play, "    - {name: Reach, ansible.builtin.ping: }\n"))
-    lab.write_text("hypervisors: {hosts: {far: {ansible_host: 127.0.0.1, ansible_port: 1}}}\n")
+    ssh = lab.parent / "ssh"
+    ssh.write_text("#!/bin/sh\necho 'ssh: connect to host far: Connection refused' >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    lab.write_text(f"hypervisors: {{hosts: {{far: {{ansible_ssh_executable: {ssh}}}}}}}\n")
     with pytest.raises(ProvisionError) as caught:
         provision.provision(str(lab))
     assert caught.value.place == "far"
+    assert "Connection refused" in caught.value.fault
     assert caught.value.mend == "check the way to it: ssh far true"
 
 
