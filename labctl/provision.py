@@ -23,6 +23,7 @@ WAY_BACK = "unprovision.yml"
 MENDS = (
     ("a password is required", "run as root, or let this user sudo without a password"),
     ("Missing sudo password", "run as root, or let this user sudo without a password"),
+    ("Unable to execute ssh", "install openssh-client on this machine"),
     ("sudo: not found", "run as root, or install sudo"),
     ("Failed to update apt cache", "check the host's network and package sources: apt-get update"),
     ("Failed to fetch", "check the host's network and package sources: apt-get update"),
