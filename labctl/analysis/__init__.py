@@ -1,0 +1,1 @@
+"""Analysis of stored results, with no lab: frames and their summaries."""

@@ -1,0 +1,369 @@
+"""The report: one file, complete, offline, and true to the frame."""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from labctl.analysis.frame import factors_of, run_frame, summary
+from labctl.analysis.metrics import METRICS
+from labctl.campaign import Plan, make_plan
+from labctl.errors import LabctlError
+from labctl.report import content
+from labctl.report.html import script_json, write_report
+from labctl.report.numbers import short
+from labctl.report.series import time_course
+from labctl.report.terminal import results_table, terminal_plot
+from labctl.results import Outcome, RunStore, load_run
+from labctl.results.figures import Seen
+from tests.synthetic import ENVIRONMENT, fake_run, fake_trial, quickstart, record, write
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+EVIL = "</script><img src=x onerror=alert(1)>"
+
+
+class Page(HTMLParser):
+    """The elements of a page, and the text of its tables."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: list[list[list[str]]] = []
+        self.data = ""
+        self._cell = self._data = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._data = tag == "script" and dict(attrs).get("id") == "data"
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in {"td", "th"}:
+            self.tables[-1][-1].append("")
+            self._cell = True
+        elif tag == "small" and self._cell:
+            self.tables[-1][-1][-1] += " "
+
+    def handle_endtag(self, tag: str) -> None:
+        self._cell = self._cell and tag not in {"td", "th"}
+
+    def handle_data(self, data: str) -> None:
+        if self._cell:
+            self.tables[-1][-1][-1] += data
+        if self._data:
+            self.data += data
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The quickstart, all 27 trials and the warm-up."""
+    return fake_run(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def text(run: Path) -> str:
+    return write_report(run).read_text()
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """What went wrong in every way, with hostile texts."""
+    campaign = quickstart()
+    data = make_plan(campaign).model_dump()
+    for trial in data["trials"]:
+        if trial["cell"] == "hybrid,write_rate=0MiBps":
+            trial |= {"rule": "userfaultfd", "reason": EVIL}
+    plan = Plan.model_validate(data)
+    environment = {**ENVIRONMENT, "evil": EVIL, "list": [{"a": 1}, "b"], "none": None}
+    with RunStore.create(tmp_path, campaign, plan, environment) as store:
+        good, bad, slow = (
+            trial
+            for trial in plan.trials
+            if trial.supported and not trial.warmup and trial.number < 6
+        )
+        write(store, fake_trial(campaign, plan, good.number))
+        failed = fake_trial(campaign, plan, bad.number).record
+        failed.outcome, failed.reason, failed.figures = Outcome.FAILED, EVIL, {}
+        store.write_trial(failed)  # no tables at all
+        invalid = fake_trial(campaign, plan, slow.number)
+        invalid.record.outcome = Outcome.INVALID_LOAD
+        write(store, invalid)
+    return store.path
+
+
+def test_the_page_is_one_file_that_asks_no_host_for_anything(page: Page, text: str) -> None:
+    loads = [
+        (tag, name)
+        for tag, attributes in page.elements
+        for name in ("src", "href", "srcset", "action", "data", "poster")
+        if name in attributes
+    ]
+    assert loads == []
+    assert not {tag for tag, _ in page.elements} & {"link", "iframe", "object", "embed", "base"}
+    policy = next(
+        attributes["content"]
+        for tag, attributes in page.elements
+        if tag == "meta" and attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+    assert text.count("plotly.js v") == 1
+    assert len(text.encode()) < 8_000_000
+
+
+def test_every_trial_and_cell_is_in_a_table(run: Path, page: Page) -> None:
+    frame = load_run(run).frame()
+    cells, _, trials = page.tables[:3]
+    assert len(cells) == 1 + frame["cell"].nunique()
+    assert [int(row[0]) for row in trials[1:]] == frame["trial"].tolist()
+    assert all(len(row) == len(trials[0]) for row in trials)
+    assert cells[0][:5] == ["algorithm", "write rate", "trials", "Total time s", "Blackout ms"]
+    assert cells[3][:4] == ["precopy", "400MiB/s", "3 not converged", "> 9.68"]
+
+
+def test_the_tables_say_what_the_frame_says(run: Path, page: Page) -> None:
+    frame = load_run(run).frame()
+    blackouts = frame[frame["cell"] == "hybrid,write_rate=400MiBps"]["blackout_ms"]
+    row = next(row for row in page.tables[0] if row[:2] == ["hybrid", "400MiB/s"])
+    low, middle, high = (short(value) for value in sorted(blackouts))
+    assert row[4] == f"{middle} {low}\N{EN DASH}{high}"
+    assert row[2] == "3 completed"
+
+
+def test_what_did_not_complete_is_listed_with_its_reason(odd: Path) -> None:
+    told = Page(write_report(odd).read_text()).tables[1]
+    assert {(row[2], row[3]) for row in told[1:]} == {
+        ("failed", "\N{EN DASH}"), ("invalid load", "\N{EN DASH}"), ("unsupported", "userfaultfd"),
+    }  # fmt: skip
+    assert {row[4] for row in told[1:] if row[2] != "invalid load"} == {EVIL}
+
+
+def test_hostile_texts_stay_texts(odd: Path) -> None:
+    page = Page(write_report(odd).read_text())
+    assert not [attributes for tag, attributes in page.elements if tag == "img"]
+    assert len([tag for tag, _ in page.elements if tag == "script"]) == 3
+    hostile = {"a": EVIL, "b": "<!--", "c": "\u2028&"}
+    assert json.loads(script_json(hostile)) == hostile
+    assert "<" not in script_json(hostile)
+
+
+def test_the_headline_counts_and_claims_no_more(run: Path, odd: Path) -> None:
+    lines = content.headline(load_run(run).frame(), 27)
+    assert lines[0] == "27 of 27 planned trials are accounted for: 24 completed, 3 not converged."
+    assert lines[1] == "The memory check passed in 24 of 24 completed trials."
+    assert lines[2].startswith("precopy, write rate 400MiB/s: 3 of 3 did not converge")
+    assert "no interval" in lines[3]
+    lines = content.headline(load_run(odd).frame(), 27)
+    assert "1 completed, 1 failed, 3 unsupported, 1 invalid load" in lines[0]
+    assert any(re.search(r"asked for .* did not get it within 5 %", line) for line in lines)
+    assert content.headline(load_run(run).frame().head(0), 27) == [
+        "0 of 27 planned trials are accounted for."
+    ]
+
+
+def test_a_memory_that_differs_is_told(tmp_path: Path) -> None:
+    campaign, plan = quickstart(), make_plan(quickstart())
+    trial = fake_trial(campaign, plan, 2)
+    trial.record.figures["memory_identical"] = False
+    with RunStore.create(tmp_path, campaign, plan, {}) as store:
+        write(store, trial)
+    assert "passed in 0 of 1" in content.headline(load_run(store.path).frame(), 27)[1]
+
+
+def test_a_run_without_any_result_has_a_report(tmp_path: Path) -> None:
+    with RunStore.create(tmp_path, quickstart(), make_plan(quickstart()), {}) as store:
+        pass
+    page = Page(write_report(store.path).read_text())
+    assert json.loads(page.data)["courses"] == []
+    assert json.loads(page.data)["results"]["metrics"] == []
+
+
+def test_a_trial_of_which_next_to_nothing_is_known_has_a_report(tmp_path: Path) -> None:
+    with RunStore.create(tmp_path, quickstart(), make_plan(quickstart()), {}) as store:
+        store.write_trial(record(outcome=Outcome.FAILED, spec={}))
+    write_report(store.path)
+
+
+def test_the_pictures_hold_every_point(run: Path, page: Page) -> None:
+    results = json.loads(page.data)["results"]
+    frame = load_run(run).frame()
+    assert results["algorithms"] == ["precopy", "postcopy", "hybrid"]
+    assert results["loads"] == ["0MiB/s", "40MiB/s", "400MiB/s"]
+    by_title = {metric["title"]: metric["points"] for metric in results["metrics"]}
+    assert set(by_title) == {metric.title for metric in METRICS}
+    assert len(by_title["Total time"]) == 27
+    assert sum(point["given_up"] for point in by_title["Total time"]) == 3
+    assert len(by_title["Blackout"]) == 24
+    completed = frame[frame["outcome"] == "completed"].set_index("trial")["blackout_ms"]
+    for point in by_title["Blackout"]:
+        assert point["value"] == pytest.approx(completed[point["trial"]], rel=1e-5)
+
+
+def test_a_time_course_adds_up(run: Path) -> None:
+    """The windows' work is the work of the beats; the wire's is the counter's; phases join."""
+    number = int(
+        load_run(run).frame().query("cell == 'hybrid,write_rate=400MiBps'")["trial"].iloc[0]
+    )
+    trial = load_run(run).trial(number)
+    seen = Seen(trial.record, trial.beats, trial.samples, trial.events)
+    course = time_course(seen)
+    assert course is not None
+    assert course["dt_s"] == 0.02
+    assert course["t0_s"] == -0.5
+    count = len(course["work"])
+    assert count == len(course["remaining"]) == len(course["wire"])
+    start = trial.record.times.migrate_start_ns
+    assert start is not None
+    ends = np.array([start - 500_000_000, start - 500_000_000 + count * 20_000_000])
+    pages = np.diff(seen.beats.work_at(ends))[0]
+    assert sum(course["work"]) * 0.02 * 256 == pytest.approx(pages, rel=1e-3)
+    sent = [value for value in course["wire"] if value is not None]
+    rows = seen.sampled("host", "source")["qdisc_sent_bytes"]
+    assert sum(sent) * 0.02 / 8 * 1e6 == pytest.approx(rows.max() - rows.min(), rel=0.02)
+    assert [phase["name"] for phase in course["phases"]] == ["precopy", "blackout", "postcopy"]
+    for one, next_one in zip(course["phases"], course["phases"][1:], strict=False):
+        assert one["to_s"] == next_one["from_s"]
+    assert [entry["number"] for entry in course["passes"]] == [1]
+    narrow = time_course(seen, most=50)
+    assert narrow is not None
+    assert len(narrow["work"]) <= 50
+
+
+def test_an_idle_guests_course_shows_its_beats(run: Path) -> None:
+    number = int(
+        load_run(run).frame().query("cell == 'postcopy,write_rate=0MiBps'")["trial"].iloc[0]
+    )
+    trial = load_run(run).trial(number)
+    course = time_course(Seen(trial.record, trial.beats, trial.samples, trial.events))
+    assert course is not None
+    assert course["work_is_beats"]
+    assert course["work"][0] == 2000
+    assert min(course["work"]) == 0
+
+
+def test_the_report_is_written_in_seconds_and_where_asked(run: Path, tmp_path: Path) -> None:
+    started = time.monotonic()
+    assert write_report(run, tmp_path / "new" / "page.html") == tmp_path / "new" / "page.html"
+    assert time.monotonic() - started < 15
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LabctlError, match="cannot be written"):
+        write_report(run, tmp_path / "file" / "page.html")
+
+
+def test_a_summary_counts_what_it_does_not_average(run: Path) -> None:
+    frame = run_frame(run)
+    cells = summary(frame).set_index("cell")
+    assert cells.index.tolist() == frame["cell"].cat.categories.tolist()
+    lost = cells.loc["precopy,write_rate=400MiBps"]
+    assert (lost["trials"], lost["completed"], lost["not_converged"]) == (3, 0, 3)
+    assert np.isnan(lost["total_time_ms"])
+    assert lost["total_time_ms_n"] == 0
+    given_up = frame[frame["cell"] == "precopy,write_rate=400MiBps"]["wall_time_ms"]
+    assert lost["outlasted_ms"] == given_up.min()
+    good = cells.loc["hybrid,write_rate=40MiBps"]
+    values = frame[frame["cell"] == "hybrid,write_rate=40MiBps"]["blackout_ms"]
+    assert (good["blackout_ms_min"], good["blackout_ms"], good["blackout_ms_max"]) == tuple(
+        sorted(values)
+    )
+    assert factors_of(frame) == ["write_rate"]
+    assert summary(frame.head(0)).empty
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_terminals_table_fits(run: Path, width: int) -> None:
+    frame = load_run(run).frame()
+    console = Console(width=width, file=StringIO())
+    with console.capture() as captured:
+        console.print(results_table(frame, width=width))
+    said = captured.get()
+    assert "…" not in said
+    assert max(map(len, said.splitlines())) <= width
+    assert said.count("3 of 3") == 8
+    assert "> 9.68" in said
+    assert ("stall" in said) == (width == 100)
+    assert (
+        "too few a cell for an\ninterval" in said.replace("  \n", "\n").replace(" \n", "\n")
+        or width == 100
+    )
+
+
+def test_the_terminals_plot_fits_and_is_plain_unless_asked(run: Path) -> None:
+    frame = load_run(run).frame()
+    said = terminal_plot(frame, width=80)
+    assert "\x1b" not in said
+    assert max(map(len, said.splitlines())) <= 80
+    assert said.count("Blackout, ms") == said.count("Total time, s") == 1
+    assert "precopy,write_rate=400MiBps" in said
+    assert ">" in said
+    assert "\x1b" in terminal_plot(frame, colour=True)
+    assert terminal_plot(frame) == terminal_plot(frame)
+    assert terminal_plot(frame.head(0)) == ""
+    assert "●" in terminal_plot(frame.head(1))
+
+
+def test_a_terminal_shows_what_went_wrong(odd: Path) -> None:
+    frame = load_run(odd).frame()
+    console = Console(width=100, file=StringIO())
+    with console.capture() as captured:
+        console.print(results_table(frame))
+    for outcome in ("1 failed", "1 invalid load", "3 unsupported"):
+        assert outcome in captured.get()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "0"), (0.999_96, "1.00"), (0.0123456, "0.0123"), (9.999, "10.0"), (12.34, "12.3"),
+        (123.4, "123"), (12345.6, "12346"), (-1.234, "-1.23"), (1e-9, "0"), (0.00012345, "0.000123"),
+    ],
+)  # fmt: skip
+def test_numbers_have_three_digits_that_matter(value: float, said: str) -> None:
+    assert short(value) == said
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("which", ["run", "odd"])
+def test_a_browser_draws_it_without_a_word_of_complaint(
+    which: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    path = write_report(request.getfixturevalue(which))
+    assert CHROMIUM is not None
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000",
+            "--enable-logging=stderr", "--dump-dom", path.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=90, check=True,
+    )  # fmt: skip
+    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert complaints == []
+    drawn = drawings(done.stdout)
+    expected = json.loads(Page(path.read_text()).data)
+    assert drawn == len(expected["results"]["metrics"]) + bool(expected["courses"])
+
+
+def drawings(dom: str) -> int:
+    """How many elements hold a picture that Plotly drew."""
+    page: Any = Page(dom)
+    return sum(
+        "js-plotly-plot" in (attributes.get("class") or "") for _, attributes in page.elements
+    )
