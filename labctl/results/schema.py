@@ -83,10 +83,14 @@ class Times(Part):
 
     entered: dict[str, int] = Field(default_factory=dict)
     """When each state of the trial was entered: prepare, boot, fill, baseline, ..."""
+    baseline_start_ns: int | None = None
+    """When the guest's undisturbed work began to be judged; the state `baseline`, where None."""
+    baseline_end_ns: int | None = None
+    """When that ended."""
     migrate_start_ns: int | None = None
     """When `migrate` was sent to the source."""
     migrate_end_ns: int | None = None
-    """When the migration was over for both ends: completed, failed or cancelled."""
+    """When the source said it was over: completed, failed or cancelled."""
 
 
 class Anchor(Part):

@@ -33,7 +33,7 @@ def total_time_ms(seen: Seen) -> int | None:
 
 @figure("float", "ms", source="trial.json: times")
 def wall_time_ms(seen: Seen) -> float | None:
-    """From sending `migrate` to the end for both sides, on labctl's clock."""
+    """From sending `migrate` to the source's word that it is over, on labctl's clock."""
     times = seen.record.times
     if times.migrate_start_ns is None or times.migrate_end_ns is None:
         return None

@@ -18,7 +18,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 SETTLE_NS = 500_000_000
-"""How long a migration settles where the record does not say when its check began."""
+"""How long a machine is watched after its migration, where no memory check follows."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,17 @@ class Seen:
 
     @cached_property
     def baseline(self) -> Span | None:
-        """Before the migration: from the state `baseline` to the next one."""
+        """Before the migration: while the guest was left alone and its load was judged."""
         times = self.record.times
-        start = times.entered.get("baseline")
+        start = times.baseline_start_ns or times.entered.get("baseline")
         if start is None:
             return None
-        ends = (times.entered.get("setup"), times.entered.get("precopy"), times.migrate_start_ns)
+        ends = (
+            times.baseline_end_ns,
+            times.entered.get("setup"),
+            times.entered.get("precopy"),
+            times.migrate_start_ns,
+        )
         later = [end for end in ends if end is not None and end > start]
         return Span(start, min(later)) if later else None
 
@@ -126,7 +131,8 @@ class Seen:
     @cached_property
     def migration(self) -> Span | None:
         """From `migrate` (from the last beat of the source, where it was stopped before that) to
-        the settled end: the start of the memory check.
+        the settled end: the start of the memory check, or where there was none, half a second
+        after the migration's end (less, when the machine was ended before that).
         """
         times = self.record.times
         if times.migrate_start_ns is None:
@@ -134,12 +140,16 @@ class Seen:
         start = times.migrate_start_ns
         if self.blackout:
             start = min(start, self.blackout.start_ns)
-        end = times.entered.get("check", times.entered.get("closed"))
-        if end is None and times.migrate_end_ns is not None:
-            end = times.migrate_end_ns + SETTLE_NS
-        if end is None and len(self.beats):
-            end = int(self.beats.t_ns[-1])
+        end = times.entered.get("check", self._settled_unchecked())
         return Span(start, end) if end is not None and end > start else None
+
+    def _settled_unchecked(self) -> int | None:
+        over = self.record.times.migrate_end_ns
+        last = int(self.beats.t_ns[-1]) if len(self.beats) else None
+        if over is None:
+            return last
+        ends = [over + SETTLE_NS, self.record.times.entered.get("closed"), last]
+        return min(end for end in ends if end is not None and end > over)
 
     @property
     def kind(self) -> str | None:
