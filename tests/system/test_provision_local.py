@@ -49,6 +49,7 @@ def way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     books = tmp_path / "playbooks"
     books.mkdir()
     record = tmp_path / "records"
+    record.mkdir()  # the caller's own, whatever root writes in it
     for name, tasks_from in ((provision.PLAYBOOK, "main"), (provision.WAY_BACK, "remove")):
         (books / name).write_text(
             f"""
@@ -89,6 +90,7 @@ def test_the_way_back_restores_the_packages_of_before(way: Path) -> None:
 def test_the_way_back_leaves_what_others_need_by_now(way: Path) -> None:
     """A package that was brought stays when something installed since depends on it."""
     provision.provision("local")
+    way.unlink()
     way.write_text(f"{BROUGHT}\n")  # as if only that had been ours
     provision.unprovision("local")
     assert {ASKED, BROUGHT} <= installed()
