@@ -325,7 +325,8 @@ class FakeTrial:
             ),
             links={
                 "migration": LinkRecord(
-                    asked_bits_per_s=link, goodput_bits_per_s=link * 0.94, rtt_loaded_ms=1.0
+                    asked_bits_per_s=link, goodput_bits_per_s=link * 0.94, wire_bits_per_s=link * 0.99,
+                    deviation=-0.01, rtt_loaded_ms=1.0
                 )
             },
             final_query_migrate=final,

@@ -18,6 +18,7 @@ POINTS = 250_000
 """How many values all time courses hold together, about: what keeps the page below 8 MB."""
 MOST_COURSES = 1_500
 FEWEST_FOR_AN_INTERVAL = 6
+LINK_TOLERANCE = 0.03
 
 _TRIAL_COLUMNS = (
     ("setup_time_ms", "set-up, ms", 1.0),
@@ -98,6 +99,14 @@ def caveats(records: list[TrialRecord]) -> list[str]:
         lines.append(
             "The guests ran under TCG, which emulates the CPU: compare cells with each other, and "
             "do not take these times for those of hardware virtualisation."
+        )
+    links = [record.links["migration"] for record in records if "migration" in record.links]
+    off = [link.deviation for link in links if link.deviation is not None]
+    furthest = max(off, key=abs, default=0.0)
+    if abs(furthest) > LINK_TOLERANCE:
+        lines.append(
+            f"The link was off: before the trials it was measured {abs(furthest):.0%} "
+            f"{'below' if furthest < 0 else 'above'} the rate asked."
         )
     if records and all(record.clocks.one_clock for record in records):
         lines.append("Source and destination were on one host and shared its CPUs.")

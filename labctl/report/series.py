@@ -67,7 +67,9 @@ def _remaining_mib(seen: Seen, edges: Ints) -> Floats:
     replies = seen.replies
     if "remaining_bytes" not in replies:
         return np.full(edges.size - 1, np.nan)
-    replies = replies[~replies["status"].isin(["none", "setup", "cancelled", "failed"])]
+    replies = replies[
+        ~replies["status"].isin(["none", "setup", "completed", "cancelled", "failed"])
+    ]
     return _last_in_window(replies, "remaining_bytes", edges) / 2**20
 
 

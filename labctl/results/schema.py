@@ -148,10 +148,20 @@ class LinkRecord(Part):
     """One link between the hosts."""
 
     asked_bits_per_s: int | None = None
+    """What it was to be shaped to."""
+    mtu: int | None = None
+    shaping: dict[str, Any] | None = None
+    """How it was shaped."""
+    wire_bits_per_s: float | None = None
+    """Measured before the campaign, in the direction of the migration, headers included."""
     goodput_bits_per_s: float | None = None
-    """Measured before the campaign, payload only."""
+    """The same, payload only."""
+    deviation: float | None = None
+    """How far the wire rate was from the rate asked: -0.05 is 5 % below."""
     rtt_idle_ms: float | None = None
+    """Median round trip of the idle link."""
     rtt_loaded_ms: float | None = None
+    """Median round trip while that stream ran."""
     counters_before: dict[str, Any] = Field(default_factory=dict)
     counters_after: dict[str, Any] = Field(default_factory=dict)
 

@@ -178,6 +178,18 @@ def test_the_headline_counts_and_claims_no_more(run: Path, odd: Path) -> None:
     ]
 
 
+def test_what_a_reader_must_know_is_said(run: Path) -> None:
+    trial = load_run(run).trials()[1].record
+    assert [line.split()[1] for line in content.caveats([trial])] == ["guests", "and"]
+    trial.links["migration"].deviation = -0.389
+    trial.clocks.one_clock = False
+    trial.qemu = {}
+    assert content.caveats([trial]) == [
+        "The link was off: before the trials it was measured 39% below the rate asked."
+    ]
+    assert content.caveats([]) == []
+
+
 def test_a_memory_that_differs_is_told(tmp_path: Path) -> None:
     campaign, plan = quickstart(), make_plan(quickstart())
     trial = fake_trial(campaign, plan, 2)

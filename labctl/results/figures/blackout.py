@@ -43,9 +43,10 @@ def downtime_ms(seen: Seen) -> int | None:
 @figure("bool", "", source="events and samples: status postcopy-active")
 def switched(seen: Seen) -> bool | None:
     """Whether the machine was switched to postcopy. False for a hybrid that finished before its
-    switch; empty for algorithms that have none.
+    switch; empty for algorithms that have none, and when the migration did not begin.
     """
-    if seen.kind not in {"postcopy", "hybrid"}:
+    started = seen.record.times.migrate_start_ns is not None
+    if seen.kind not in {"postcopy", "hybrid"} or not started:
         return None
     told = [seen.qmp_ns("MIGRATION", side, _POSTCOPY) for side in _SIDES]
     return any(told) or _POSTCOPY in set(seen.replies.get("status", ()))
