@@ -111,7 +111,7 @@ def _phases(seen: Seen, start: int) -> Iterator[dict[str, Any]]:
         yield _phase("blackout", away.start_ns, away.end_ns, start)
         if switched(seen) and end is not None and end > away.end_ns:
             yield _phase("postcopy", away.end_ns, end, start)
-    elif end is not None:
+    elif end is not None and seen.kind != "stop_and_copy":
         yield _phase("precopy", start, end, start)
 
 

@@ -258,6 +258,9 @@ def _point_latest(out: Path, name: str) -> None:
     latest = out / layout.LATEST
     if latest.exists() and not latest.is_symlink():
         return
+    for left in out.glob(f".{layout.LATEST}.*.new"):
+        if not Path("/proc", left.name.split(".")[2]).exists():
+            left.unlink(missing_ok=True)  # of a process that was killed right here
     beside = out / f".{layout.LATEST}.{os.getpid()}.new"
     beside.unlink(missing_ok=True)
     beside.symlink_to(name)

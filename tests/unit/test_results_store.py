@@ -78,6 +78,14 @@ def test_runs_of_the_same_second_do_not_share_a_folder(tmp_path: Path, plan: Pla
     assert load_run(second.name, tmp_path).started == NOW
 
 
+def test_a_link_that_a_killed_process_left_is_swept(tmp_path: Path, plan: Plan) -> None:
+    for pid in ("4194305", str(os.getppid())):
+        (tmp_path / f".latest.{pid}.new").symlink_to("nowhere")
+    create(tmp_path, plan).close()
+    left = {path.name for path in tmp_path.iterdir() if path.name.startswith(".")}
+    assert left == {f".latest.{os.getppid()}.new"}
+
+
 def test_a_latest_that_is_not_ours_stays(tmp_path: Path, plan: Plan) -> None:
     (tmp_path / "latest").mkdir()
     create(tmp_path, plan).close()
