@@ -4,20 +4,25 @@ It is the only code of labctl that touches QEMU, and it knows nothing else of la
 Python 3.9 or newer, shipped as one zipapp. It speaks request, response and event messages (:mod:`labctl.node.protocol`)
 over its stdin and stdout. When that channel closes it ends all that it started.
 
-===================  =======================================================================
-:mod:`.protocol`     the messages, as JSON lines
-:mod:`.agent`        reads requests, calls the services below, ends everything at end of file
-:mod:`.host`         who we are, the host lock, live state under /run/labctl, what dead runs left
-:mod:`.probe`        what the QEMU at hand can do, asked of it
-:mod:`.machine`      one QEMU process: start, QMP, guest commands, end
-:mod:`.sampler`      the 10 ms samples of QEMU and of the host
-:mod:`.procfs`       CPU, memory and interface counters
-:mod:`.netlink`      queueing discipline counters
-:mod:`.link`         the link: make, shape, measure
-:mod:`.migration`    runs a schedule on the source, without asking anybody above
-:mod:`.observer`     receives the guest's beats
-:mod:`.beats`        the format of the beat stream
-===================  =======================================================================
+========================  ==================================================================
+:mod:`.protocol`          the messages, as JSON lines
+:mod:`.agent`             reads requests, calls the services, ends everything at end of file
+:mod:`.services`          what the groups of services share
+:mod:`.host_services`     the services of the host and its link
+:mod:`.machine_services`  the services of the machine, its samples and its migration
+:mod:`.beat_services`     the services of the observer
+:mod:`.host`              who we are, the host lock, live state, what dead runs left
+:mod:`.probe`             what the QEMU at hand can do, asked of it
+:mod:`.machine`           one QEMU process: start, QMP, guest commands, end
+:mod:`.sampler`           the 10 ms samples of QEMU and of the host
+:mod:`.procfs`            CPU, memory and interface counters
+:mod:`.netlink`           queueing discipline counters
+:mod:`.link`              the link: make, shape, measure
+:mod:`.migration`         runs a schedule on one end, without asking anybody above
+:mod:`.observer`          receives the guest's beats
+:mod:`.beats`             the format of the beat stream
+:mod:`.local_sockets`     Unix sockets by paths of any length
+========================  ==================================================================
 """
 
 AGENT_VERSION = 1

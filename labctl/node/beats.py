@@ -12,7 +12,8 @@ type   name    after the header
                work regressed u8, seq regressed u8, reserved u16, crc-8
 =====  ======  =========================================================================================
 
-A migration can cut a record in two: its head leaves the source, its tail the destination. The tail is no record, so the
+A migration can cut a record in two: its head leaves the source, its tail the destination. The destination's parser
+continues from what the source's has left (:meth:`BeatParser.continue_from`). After anything else that is no record, the
 parser looks for the next header whose checksum holds.
 """
 
@@ -109,12 +110,16 @@ def as_dict(record: Record) -> dict[str, Any]:
 class BeatParser:
     """Bytes in, records out. Keeps the unfinished tail between calls.
 
-    :ivar skipped_bytes: bytes that belonged to no record (a record cut by a migration, or noise).
+    :ivar skipped_bytes: bytes that belonged to no record.
     """
 
     def __init__(self) -> None:
         self.tail = bytearray()
         self.skipped_bytes = 0
+
+    def continue_from(self, other: BeatParser) -> None:
+        """Take what `other` has of an unfinished record as the begin of this stream."""
+        self.tail[:] = other.tail
 
     def feed(self, data: bytes) -> Iterator[Record]:
         """Take bytes as they arrive; yields the records that are whole now."""
@@ -165,6 +170,6 @@ def _decode(record: bytearray) -> Record | None:
     if kind == REPORT:
         return Report(*_REPORT.unpack_from(record))
     nonce, seq, tsc, phase, vcpus = _BEAT.unpack_from(record)
-    if len(record) != _BEAT.size + 4 * vcpus + 1:
+    if len(record) != _BEAT.size + 4 * vcpus + 1 or phase >= len(PHASES):
         return None
     return Beat(nonce, seq, tsc, phase, struct.unpack_from(f"<{vcpus}I", record, _BEAT.size))

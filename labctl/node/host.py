@@ -1,7 +1,7 @@
 """The host a node runs on: who we are, the host's lock, live state, and what dead runs left.
 
 Live state is ``/run/labctl/<run>/<role>.json``: the pids of a node and of what it started, each with its start time, so
-that a pid that was given out again is never mistaken for ours. The lock is a flock held by the agent: it dies with it.
+that a pid that was given out again is never mistaken for ours. Locks are flocks held by the agent: they die with it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,19 @@ from . import procfs
 from .protocol import RequestError
 
 STATE_ROOT = Path(os.environ.get("LABCTL_STATE_ROOT", "/run/labctl"))
-LOCK_NAME = "host.lock"
+OWNER_LOCK = "host.lock"
+GUESTS_LOCK = "host.shared"
+_LOOK_S = 1.0
+_BARE_STATE_S = 60.0
 
 
 class HostLock:
-    """One run a host. Held exclusively, or beside others when the run allows it."""
+    """One run a host. Its owner has ``host.lock`` for itself; who came beside it, when that was allowed, has a share of
+    ``host.shared``, so that a third run knows of it also when the owner has ended.
+    """
 
     def __init__(self) -> None:
-        self._file: int | None = None
+        self._held: list[int] = []
 
     def take(self, holder: dict[str, Any], share: bool) -> bool:
         """Take the lock; True when the host is shared with another run.
@@ -36,27 +41,54 @@ class HostLock:
         :raise RequestError: ``held``, with who holds it since when, when `share` is not set.
         """
         _make_root()
-        path = STATE_ROOT / LOCK_NAME
-        handle = os.open(str(path), os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            held_by = _read_json(path) or {}
-            if not share:
-                os.close(handle)
-                raise RequestError("held", _describe_holder(held_by)) from None
-            self._file = handle
-            return True
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(holder).encode(), 0)
-        self._file = handle
-        return False
+        owner, guests = STATE_ROOT / OWNER_LOCK, STATE_ROOT / GUESTS_LOCK
+        if self._lock(owner, fcntl.LOCK_EX, holder):
+            if not _is_locked(guests):
+                return False
+            if share:
+                return True
+            self.release()
+            raise RequestError("held", _describe_holder(_read_json(guests) or {}))
+        if not share:
+            raise RequestError("held", _describe_holder(_read_json(owner) or {}))
+        # Somebody who only looks holds it for an instant.
+        deadline = time.monotonic() + _LOOK_S
+        while not self._lock(guests, fcntl.LOCK_SH, holder):
+            if time.monotonic() > deadline:
+                raise RequestError("timeout", f"{guests}: not to be had within {_LOOK_S:g} s")
+            time.sleep(0.01)
+        return True
 
     def release(self) -> None:
         """Give it back."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        while self._held:
+            os.close(self._held.pop())
+
+    def _lock(self, path: Path, kind: int, holder: dict[str, Any]) -> bool:
+        handle = os.open(str(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(holder).encode(), 0)
+        self._held.append(handle)
+        return True
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        handle = os.open(str(path), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 class LiveState:
@@ -82,7 +114,8 @@ class LiveState:
 
     def close(self) -> None:
         """Forget this node; the last one of a run takes the directory along."""
-        _unlink(self._path)
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
         if not list(self.directory.glob("*.json")):
             shutil.rmtree(str(self.directory), ignore_errors=True)
 
@@ -101,6 +134,8 @@ def leftovers() -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = []
         for path in directory.glob("*.json"):
             entries += (_read_json(path) or {}).get("pids", [])
+        if not entries and time.time() - directory.stat().st_mtime < _BARE_STATE_S:
+            continue  # an agent that has just begun has not written who it is yet
         alive = [entry for entry in entries if _is_alive(entry)]
         if not any(entry["what"] == "agent" for entry in alive):
             found.append({"run": directory.name, "directory": str(directory), "alive": alive})
@@ -184,8 +219,3 @@ def _first(path: str, key: str, separator: str = ":") -> str:
         if name.strip() == key:
             return value.strip().strip('"')
     return ""
-
-
-def _unlink(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()

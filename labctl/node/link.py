@@ -14,8 +14,10 @@ import statistics
 import subprocess
 import threading
 import time
+from contextlib import closing
 from typing import Any
 
+from .netlink import QdiscReader
 from .protocol import RequestError
 
 COMMAND_TIMEOUT_S = 10.0
@@ -141,12 +143,10 @@ def measure(interface: str, address: str, port: int, seconds: float) -> dict[str
 
     :return: ``goodput_bits_per_s`` (payload), ``wire_bits_per_s`` (as the qdisc counts), ``rtt_idle_ms``, ``rtt_loaded_ms`` (medians)
     """
-    from .netlink import QdiscReader
-
     pings: list[float] = []
     loaded = threading.Event()
     done = threading.Event()
-    with _connect(address, port, b"E") as echo:
+    with _connect(address, port, b"E") as echo, closing(QdiscReader(interface)) as qdisc:
         echo.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         idle = [_ping(echo) for _ in range(_IDLE_PINGS)]
 
@@ -158,19 +158,19 @@ def measure(interface: str, address: str, port: int, seconds: float) -> dict[str
             except OSError:
                 return
 
-        pinger = threading.Thread(target=ping_under_load, daemon=True)
+        pinger = threading.Thread(target=ping_under_load, name="link-pinger", daemon=True)
         pinger.start()
-        qdisc = QdiscReader(interface)
-        with _connect(address, port, b"S") as stream:
-            payload = memoryview(os.urandom(1 << 18))
-            _send_for(stream, payload, _WARM_UP_S)
-            loaded.set()
-            before, started = qdisc.read(), time.monotonic()
-            sent = _send_for(stream, payload, seconds)
-            elapsed, after = time.monotonic() - started, qdisc.read()
+        try:
+            with _connect(address, port, b"S") as stream:
+                payload = memoryview(os.urandom(1 << 18))
+                _send_for(stream, payload, _WARM_UP_S)
+                loaded.set()
+                before, started = qdisc.read(), time.monotonic()
+                sent = _send_for(stream, payload, seconds)
+                elapsed, after = time.monotonic() - started, qdisc.read()
+        finally:
             done.set()
             pinger.join(COMMAND_TIMEOUT_S)
-        qdisc.close()
     wire = (after.sent_bytes - before.sent_bytes) if before and after else 0
     return {
         "goodput_bits_per_s": round(sent * 8 / elapsed),
@@ -185,16 +185,17 @@ def measure(interface: str, address: str, port: int, seconds: float) -> dict[str
 def _connect(address: str, port: int, kind: bytes) -> socket.socket:
     try:
         connection = socket.create_connection((address, port), timeout=COMMAND_TIMEOUT_S)
-        connection.sendall(kind)
     except OSError as error:
         raise RequestError("link", f"{address} does not answer over the link: {error}") from None
+    connection.sendall(kind)
     return connection
 
 
 def _ping(connection: socket.socket) -> float:
     started = time.monotonic()
     connection.sendall(b"p")
-    connection.recv(1)
+    if not connection.recv(1):
+        raise ConnectionError("the far end of the measurement has gone")
     return time.monotonic() - started
 
 

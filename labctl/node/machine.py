@@ -18,10 +18,11 @@ from typing import Any, Callable
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
-from . import host
+from . import host, local_sockets
 from .protocol import RequestError
 
 KILL_TIMEOUT_S = 10.0
+_REAP_S = 0.5
 TCG_PADDING_BYTES = 8192
 """Added to a machine's memory under TCG. QEMU before 9.0 loses writes during precopy under TCG where a RAM block is a
 multiple of 64 pages: its bitmap sync then takes a path that clears dirty bits and leaves the TLB (QEMU commit 03bfc2188f;
@@ -145,7 +146,7 @@ class Machine:
             if self.spec.get("beats_socket"):
                 beats = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                 passed.append(beats)
-                beats.connect(self.spec["beats_socket"])
+                local_sockets.connect(beats, self.spec["beats_socket"])
             self.argv = argv(
                 self.spec,
                 qemu,
@@ -159,9 +160,11 @@ class Machine:
                     stdin=asyncio.subprocess.DEVNULL, stdout=stderr, stderr=stderr,
                     pass_fds=[s.fileno() for s in passed],
                 )  # fmt: skip
-        except OSError as error:
+        except BaseException as error:
             qmp_ours.close()
-            raise RequestError("qemu-died", f"QEMU could not be started: {error}") from None
+            if isinstance(error, OSError):
+                raise RequestError("qemu-died", f"QEMU could not be started: {error}") from None
+            raise
         finally:
             for theirs in passed:
                 theirs.close()
@@ -180,9 +183,10 @@ class Machine:
             return
         connecting.cancel()
         await asyncio.gather(connecting, return_exceptions=True)
-        if self._process is not None and self._process.returncode is None:
+        if not self.ended.is_set():
             # QMP ends a moment before the process is reaped.
-            await asyncio.wait({asyncio.ensure_future(self.ended.wait())}, timeout=0.5)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.ended.wait(), _REAP_S)
         if self.ended.is_set():
             raise RequestError(
                 "qemu-died", f"QEMU ended with status {self.returncode}: {self.log_tail()}"
@@ -275,15 +279,16 @@ class Machine:
         data = self._log.read_bytes()[-LOG_TAIL_BYTES:]
         return data.decode("utf-8", "replace").strip()
 
-    async def end(self) -> None:
-        """End the process; returns when it is gone."""
+    async def end(self) -> bool:
+        """End the process and give back what belongs to it; whether the process is gone."""
+        gone = True
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             try:
                 await asyncio.wait_for(self._process.wait(), KILL_TIMEOUT_S)
             except asyncio.TimeoutError:
-                logging.getLogger(__name__).error("QEMU %d did not die", self.pid)
+                gone = False
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -292,3 +297,4 @@ class Machine:
             await asyncio.wait_for(self._qmp.disconnect(), 1.0)
         if self._guest is not None:
             self._guest.close()
+        return gone

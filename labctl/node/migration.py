@@ -9,8 +9,9 @@ A schedule is data, made by the controller::
      "ends": ["completed", "failed", "cancelled"],
      "hard_limit_s": 60.0}
 
-Each rule fires at most once, and not after a rule it names under ``unless``. The schedule ends with the first MIGRATION
-event whose status is among ``ends``, when QEMU dies, or at the hard limit.
+Each rule fires at most once, and not after a rule it names under ``unless`` — save one whose command QEMU has refused,
+which then hinders nothing: a switch that was not made must not keep the limit from cancelling. The schedule ends with the
+first MIGRATION event whose status is among ``ends``, when QEMU dies, or at the hard limit.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .machine import Machine
 from .protocol import RequestError
 
 COMMAND_TIMEOUT_S = 30.0
+LAST_COMMANDS_S = 5.0
 
 Tell = Callable[[str, dict[str, Any]], None]
 
@@ -35,6 +37,8 @@ class ScheduleRunner:
         self._schedule = schedule
         self._tell = tell
         self._fired: set[str] = set()
+        self._ineffective: set[str] = set()
+        self._hindered: list[dict[str, Any]] = []
         self._refused: list[str] = []
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._timers: list[asyncio.TimerHandle] = []
@@ -46,7 +50,7 @@ class ScheduleRunner:
 
     async def run(self) -> dict[str, Any]:
         """:return: ``status`` (``completed``, ``failed``, ``cancelled``, ``qemu-died``, ``hard-limit``), ``start_ns``, ``end_ns``,
-        ``fired`` rules, ``refused`` commands of rules with QEMU's words.
+        ``fired`` rules whose commands were carried out, ``refused`` commands of the others with QEMU's words.
 
         :raise RequestError: when a start command is refused.
         """
@@ -69,17 +73,21 @@ class ScheduleRunner:
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
+            end_ns = time.monotonic_ns()
             dying.cancel()
             self.disarm()
         if self._ended.done():
             status = self._ended.result()
         else:
             status = "qemu-died" if self._machine.ended.is_set() else "hard-limit"
+        if self._doing:
+            # What the last event set off (a `cont` after a cancel) belongs to the migration.
+            await asyncio.wait(self._doing, timeout=LAST_COMMANDS_S)
         return {
             "status": status,
             "start_ns": start_ns,
-            "end_ns": time.monotonic_ns(),
-            "fired": sorted(self._fired),
+            "end_ns": end_ns,
+            "fired": sorted(self._fired - self._ineffective),
             "refused": self._refused,
         }
 
@@ -101,7 +109,11 @@ class ScheduleRunner:
                 self._ended.set_result(status)
 
     def _fire(self, rule: dict[str, Any]) -> None:
-        if rule["name"] in self._fired or self._fired & set(rule.get("unless", ())):
+        if rule["name"] in self._fired:
+            return
+        if (self._fired - self._ineffective) & set(rule.get("unless", ())):
+            if "elapsed_s" in rule["when"]:  # its moment comes once
+                self._hindered.append(rule)
             return
         self._fired.add(rule["name"])
         self._machine.events.append(
@@ -126,6 +138,12 @@ class ScheduleRunner:
             except RequestError as error:
                 # A command that came too late (the migration ended first) is told, not fatal: QEMU's status decides.
                 self._refused.append(f"{rule['name']}: {error.message}")
+                self._ineffective.add(rule["name"])
+                hindered, self._hindered = self._hindered, []
+                if not self._ended.done():
+                    for later in hindered:
+                        self._fire(later)
+                return
 
 
 def matches(when: dict[str, Any], event: dict[str, Any]) -> bool:

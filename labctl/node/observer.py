@@ -16,10 +16,12 @@ import struct
 import sys
 import threading
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable
 
+from . import local_sockets
 from .beats import PHASE_RUN, PHASES, Beat, BeatParser, Hello, Report, as_dict
 from .protocol import RequestError
 
@@ -47,27 +49,36 @@ class Observer:
         self.last_ns: dict[str, int] = dict.fromkeys(SIDES, 0)
         self.count: dict[str, int] = dict.fromkeys(SIDES, 0)
         self.foreign = 0
+        self.fault: str | None = None
         self._on_change = on_change
         self._lock = threading.Lock()
         self._parsers = {side: BeatParser() for side in SIDES}
         self._selector = selectors.DefaultSelector()
         self._closing = threading.Event()
         self._packer: struct.Struct | None = None
+        self._heard_destination = False
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        for number, side in enumerate(SIDES):
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            listener.bind(self.paths[side])
-            # The node that connects may be another user's than this one's only on the same, trusted host.
-            os.chmod(self.paths[side], 0o600)
-            listener.listen(1)
-            self._selector.register(listener, selectors.EVENT_READ, ("accept", number))
-        self._thread = threading.Thread(target=self._receive, name="beats", daemon=True)
-        self._thread.start()
+        self._thread = threading.Thread(target=self._serve, name="beats", daemon=True)
+        try:
+            for number, side in enumerate(SIDES):
+                listener = local_sockets.listen(self.paths[side])
+                self._selector.register(listener, selectors.EVENT_READ, ("accept", number))
+            self._thread.start()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def closed(self) -> bool:
+        """Whether it receives no more."""
+        return self._closing.is_set()
 
     def close(self) -> None:
-        """Stop receiving and remove the sockets."""
+        """Stop receiving and remove the sockets; who waits for beats is told."""
         self._closing.set()
-        self._thread.join(5 * _POLL_S)
+        if self._thread.ident is not None:
+            self._thread.join(5 * _POLL_S)
+            self._on_change()
         for key in list(self._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
         self._selector.close()
@@ -119,12 +130,21 @@ class Observer:
             "skipped_bytes": {side: self._parsers[side].skipped_bytes for side in SIDES},
         }
 
-    def _receive(self) -> None:
+    def _serve(self) -> None:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
             # A plain user's observer runs at the usual priority; the p99.9 of its idle gaps shows what that costs.
+        try:
+            self._receive()
+        except Exception:  # noqa: BLE001 - whoever waits for beats is told, instead of waiting in vain
+            self.fault = traceback.format_exc()
+            self._on_change()
+
+    def _receive(self) -> None:
         while not self._closing.is_set():
-            for key, _events in self._selector.select(_POLL_S):
+            # The source first: a record it has begun is continued by the destination.
+            ready = sorted(self._selector.select(_POLL_S), key=lambda found: found[0].data[1])
+            for key, _events in ready:
                 action, number = key.data
                 if action == "accept":
                     connection, _ = key.fileobj.accept()  # type: ignore[union-attr]
@@ -144,6 +164,9 @@ class Observer:
             connection.close()
             return
         side = SIDES[number]
+        if side == "destination" and not self._heard_destination:
+            self._heard_destination = True
+            self._parsers[side].continue_from(self._parsers["source"])
         for record in self._parsers[side].feed(data):
             if record.nonce != self.nonce:
                 self.foreign += 1
@@ -160,6 +183,9 @@ class Observer:
         if self._packer is None:
             self.vcpus = len(beat.work)
             self._packer = struct.Struct(f"<qBBBxIQ{self.vcpus}I")
+        if len(beat.work) != self.vcpus:
+            self.foreign += 1
+            return
         packed = self._packer.pack(
             t_ns, number, beat.phase, self.vcpus, beat.seq & 0xFFFFFFFF, beat.tsc, *beat.work
         )
@@ -174,6 +200,7 @@ class Observer:
 
 
 async def wait_until(
+    observer: Observer,
     condition: Callable[[], bool],
     changed: asyncio.Event,
     name: str,
@@ -182,10 +209,14 @@ async def wait_until(
 ) -> None:
     """Wait for a condition that the observer's thread brings about.
 
-    :raise RequestError: ``timeout``, with the wait's name
+    :raise RequestError: ``timeout``, with the wait's name; ``order`` when the observer was closed meanwhile; ``bug``
     """
     deadline = time.monotonic() + timeout_s
     while not condition():
+        if observer.fault is not None:
+            raise RequestError("bug", observer.fault)
+        if observer.closed:
+            raise RequestError("order", f"{name}: the observer was closed")
         left = deadline - time.monotonic()
         if left <= 0:
             raise RequestError("timeout", f"{name}: not within {timeout_s:g} s")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Awaitable
 from typing import Any, Callable
 
 from . import procfs
@@ -26,7 +27,10 @@ Sample = dict[str, Any]
 
 
 class Sampler:
-    """Samples a machine from :meth:`start` to :meth:`stop`; `progress` is told the newest migration state now and then."""
+    """Samples a machine from :meth:`start` to :meth:`stop`; `progress` is told the newest migration state now and then.
+
+    :ivar faults: what could not be read, each once.
+    """
 
     def __init__(
         self, machine: Machine, interface: str | None, progress: Callable[[Sample], None]
@@ -41,6 +45,8 @@ class Sampler:
         self._names: dict[int, str] = {}
         self._tids: list[int] = []
         self._stopping = False
+        self._told_s = 0.0
+        self.faults: list[str] = []
 
     async def start(self) -> None:
         """Begin to sample."""
@@ -66,15 +72,23 @@ class Sampler:
         taken, self.samples = self.samples, []
         return taken
 
-    async def _run(self, tick: Callable[[int], Any]) -> None:
+    async def _run(self, tick: Callable[[int, int], Awaitable[None]]) -> None:
         started = time.monotonic()
         number = 0
         while not (self._stopping or self._machine.ended.is_set()):
-            await tick(int((started + number * PERIOD_S) * 1e9))
+            try:
+                await tick(number, int((started + number * PERIOD_S) * 1e9))
+            except (OSError, ValueError) as error:
+                # One counter that could not be read is one sample less, and told; the next may be there.
+                self._fault(f"{tick.__name__.strip('_')}: {error}")
             number = max(number + 1, int((time.monotonic() - started) / PERIOD_S) + 1)
             await asyncio.sleep(started + number * PERIOD_S - time.monotonic())
 
-    async def _migrate(self, due_ns: int) -> None:
+    def _fault(self, text: str) -> None:
+        if text not in self.faults:
+            self.faults.append(text)
+
+    async def _migrate(self, _number: int, due_ns: int) -> None:
         request_ns = time.monotonic_ns()
         try:
             reply = await self._machine.execute(
@@ -90,7 +104,8 @@ class Sampler:
         }
         sample["raw"] = reply
         self.samples.append(sample)
-        if len(self.samples) % int(PROGRESS_PERIOD_S / PERIOD_S) == 0:
+        if time.monotonic() - self._told_s >= PROGRESS_PERIOD_S:
+            self._told_s = time.monotonic()
             ram = reply.get("ram", {})
             self._progress(
                 {
@@ -101,13 +116,13 @@ class Sampler:
                 }
             )
 
-    async def _host(self, due_ns: int) -> None:
+    async def _host(self, number: int, due_ns: int) -> None:
         request_ns = time.monotonic_ns()
-        self.samples.append(self._host_sample(due_ns, request_ns, len(self.samples)))
+        self.samples.append(self._host_sample(number, due_ns, request_ns))
 
-    def _host_sample(self, due_ns: int, request_ns: int, count: int) -> Sample:
+    def _host_sample(self, number: int, due_ns: int, request_ns: int) -> Sample:
         pid = self._machine.pid
-        if count % _THREADS_RELISTED_EVERY == 0 or not self._tids:
+        if number % _THREADS_RELISTED_EVERY == 0 or not self._tids:
             self._tids = procfs.thread_ids(pid)
         threads = procfs.thread_times(pid, self._tids, self._names)
         vcpu_cpu = sum(threads[tid].cpu_ns for tid in self._vcpu_threads if tid in threads)

@@ -1,0 +1,103 @@
+"""Services of the host: its lock, what dead runs left, the link, and what its QEMU can do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import time
+from typing import Any
+
+from . import AGENT_VERSION, host, link, probe
+from .protocol import unpack
+from .services import Handler, Params, Place
+
+
+class HostServices:
+    """Holds the host's lock."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._lock = host.HostLock()
+        self.handlers: dict[str, Handler] = {
+            "hello": self._hello,
+            "host.describe": self._describe_host,
+            "host.leftovers": self._leftovers,
+            "host.clean": self._clean,
+            "file.put": self._put_file,
+            "link.make": self._make_link,
+            "link.configure": self._configure_link,
+            "link.shape": self._shape_link,
+            "link.describe": self._describe_link,
+            "link.serve": self._serve_link,
+            "link.measure": self._measure_link,
+            "qemu.probe": self._probe,
+            "qemu.accelerators": self._accelerators,
+        }
+
+    async def close(self) -> None:
+        """Give the host back."""
+        self._lock.release()
+
+    async def _hello(self, params: Params) -> Any:
+        """Open this node for a run: take the host's lock where asked, make the live state."""
+        shared = False
+        if params["lock"]:
+            holder = {
+                "run": self._place.run, "pid": os.getpid(), "since": time.time(),
+                "user": params.get("user") or pwd.getpwuid(os.getuid()).pw_name,
+            }  # fmt: skip
+            shared = self._lock.take(holder, params["share"])
+            host.clean()
+        state = self._place.open()
+        return {
+            "version": AGENT_VERSION, "pid": os.getpid(), "shared_host": shared, "host": host.describe(),
+            "directory": str(state.directory),
+        }  # fmt: skip
+
+    async def _describe_host(self, _params: Params) -> Any:
+        return host.describe()
+
+    async def _leftovers(self, _params: Params) -> Any:
+        return host.leftovers()
+
+    async def _clean(self, _params: Params) -> Any:
+        return host.clean()
+
+    async def _put_file(self, params: Params) -> Any:
+        path = self._place.state.directory / os.path.basename(params["name"])
+        path.write_bytes(unpack(params["data"]))
+        path.chmod(0o644)
+        return {"path": str(path)}
+
+    async def _make_link(self, params: Params) -> Any:
+        link.make_veth(params["interface"], params["peer_pid"])
+
+    async def _configure_link(self, params: Params) -> Any:
+        link.configure(params["interface"], params["address"], params["mtu"])
+
+    async def _shape_link(self, params: Params) -> Any:
+        return link.shape(params["interface"], params["bits_per_s"])
+
+    async def _describe_link(self, params: Params) -> Any:
+        return link.describe(params["interface"])
+
+    async def _serve_link(self, params: Params) -> Any:
+        return {"port": link.LinkServer(params["address"]).port}
+
+    async def _measure_link(self, params: Params) -> Any:
+        arguments = (params["interface"], params["address"], params["port"], params["seconds"])
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, link.measure, *arguments)
+
+    async def _probe(self, params: Params) -> Any:
+        directory = self._place.state.directory
+        return await probe.probe(
+            params["qemu"], params["machine_type"], params["combinations"], directory
+        )
+
+    async def _accelerators(self, params: Params) -> Any:
+        directory = self._place.state.directory
+        return await probe.try_accelerators(
+            params["qemu"], params["machine_type"], params["kernel"], directory
+        )

@@ -1,0 +1,129 @@
+"""Services of the machine: one QEMU at a time, its samples, and the schedule of its migration."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from .machine import Machine
+from .migration import ScheduleRunner
+from .protocol import RequestError, event
+from .sampler import Sampler
+from .services import Handler, Params, Place, Send, anchor
+
+
+class MachineServices:
+    """Holds the machine, and with it what samples and migrates it."""
+
+    def __init__(self, place: Place, send: Send) -> None:
+        self._place = place
+        self._send = send
+        self._machine: Machine | None = None
+        self._sampler: Sampler | None = None
+        self._runner: ScheduleRunner | None = None
+        self._death: asyncio.Future[None] | None = None
+        # An end that comes while the machine still starts waits for it: else it would end nothing.
+        self._turn = asyncio.Lock()
+        self.handlers: dict[str, Handler] = {
+            "machine.start": self._start_machine,
+            "machine.qmp": self._qmp,
+            "machine.guest": self._tell_guest,
+            "machine.end": self._end_machine,
+            "sample.start": self._start_sampling,
+            "sample.stop": self._stop_sampling,
+            "schedule.arm": self._arm,
+            "schedule.run": self._run_schedule,
+        }
+
+    async def close(self) -> None:
+        """End the machine."""
+        await self._end_machine({})
+
+    async def _start_machine(self, params: Params) -> Any:
+        async with self._turn:
+            if self._machine is not None:
+                raise RequestError("order", "this node already has a machine")
+            spec = params["machine"]
+            log = self._place.state.directory / f"{spec['name']}.log"
+            machine = await Machine.start(spec, log, params["timeout_s"])
+            self._machine = machine
+            self._place.state.add(machine.pid, spec["name"])
+            self._death = asyncio.ensure_future(self._report_death(machine))
+        return {"pid": machine.pid, "argv": machine.argv, "user": machine.user}
+
+    async def _report_death(self, machine: Machine) -> None:
+        await machine.ended.wait()
+        if self._machine is machine:
+            data = {"returncode": machine.returncode, "log": machine.log_tail()}
+            self._send(event("machine-ended", data))
+
+    @property
+    def _running(self) -> Machine:
+        if self._machine is None:
+            raise RequestError("order", "this node has no machine")
+        return self._machine
+
+    async def _qmp(self, params: Params) -> Any:
+        return await self._running.execute(
+            params["execute"],
+            params.get("arguments"),
+            timeout_s=params["timeout_s"],
+            oob=params.get("oob", False),
+        )
+
+    async def _tell_guest(self, params: Params) -> Any:
+        self._running.tell_guest(params["command"])
+
+    async def _end_machine(self, _params: Params) -> Any:
+        """End the machine; what it did (events, commands, log) comes back, sorted by time."""
+        async with self._turn:
+            machine, self._machine = self._machine, None
+            if machine is None:
+                return {"events": [], "log": "", "died": False, "returncode": None}
+            if self._runner is not None:
+                self._runner.disarm()
+                self._runner = None
+            await self._take_samples()
+            died = machine.ended.is_set()
+            if not await machine.end():
+                # Its entry stays in the live state, so that `clean` finds it.
+                raise RequestError("timeout", f"QEMU {machine.pid} did not end when it was killed")
+            self._place.state.remove(machine.pid)
+            return {
+                "events": sorted(machine.events + machine.commands, key=lambda e: e["t_ns"]),
+                "log": machine.log_tail(),
+                "died": died,
+                "returncode": machine.returncode,
+            }
+
+    async def _start_sampling(self, params: Params) -> Any:
+        if self._sampler is not None:
+            raise RequestError("order", "this machine is sampled already")
+        self._sampler = Sampler(
+            self._running,
+            params.get("interface"),
+            lambda state: self._send(event("progress", state)),
+        )
+        await self._sampler.start()
+        return anchor()
+
+    async def _stop_sampling(self, _params: Params) -> Any:
+        return {**await self._take_samples(), **anchor()}
+
+    async def _take_samples(self) -> dict[str, Any]:
+        sampler, self._sampler = self._sampler, None
+        samples = await sampler.stop() if sampler else []
+        return {"samples": samples, "faults": sampler.faults if sampler else []}
+
+    async def _arm(self, params: Params) -> Any:
+        self._runner = self._make_runner(params)
+        self._runner.arm()
+
+    async def _run_schedule(self, params: Params) -> Any:
+        self._runner = self._make_runner(params)
+        return await self._runner.run()
+
+    def _make_runner(self, params: Params) -> ScheduleRunner:
+        return ScheduleRunner(
+            self._running, params["schedule"], lambda name, data: self._send(event(name, data))
+        )
