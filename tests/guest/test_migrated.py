@@ -14,6 +14,8 @@ Boot = Callable[..., Guest]
 pytestmark = pytest.mark.qemu
 
 LIMIT_S = 60
+# Not a multiple of 256 KiB: under TCG, QEMU before 9.0 loses writes otherwise (see the guest's page).
+MEMORY_BYTES = 128 * MIB + 8 * 1024
 
 
 def migrate(source: Guest, destination: Guest, uri: str, *, postcopy: bool) -> None:
@@ -25,7 +27,8 @@ def migrate(source: Guest, destination: Guest, uri: str, *, postcopy: bool) -> N
     source.qmp("migrate-set-parameters", **{"max-bandwidth": 200 * MIB, "downtime-limit": 300})
     source.qmp("migrate", uri=uri)
     if postcopy:
-        time.sleep(0.2)
+        while source.qmp("query-migrate").get("ram", {}).get("dirty-sync-count", 0) < 3:
+            time.sleep(0.02)  # precopy rounds first: what changed in them must come over too
         source.qmp("migrate-start-postcopy")
     deadline = time.monotonic() + LIMIT_S
     while (status := source.qmp("query-migrate")["status"]) != "completed":
@@ -46,14 +49,14 @@ needs_userfaultfd = pytest.mark.skipif(
 
 @pytest.mark.parametrize(
     ("postcopy", "rate"),
-    [(False, 20 * MIB), pytest.param(True, 400 * MIB, marks=needs_userfaultfd)],
+    [(False, 40 * MIB), pytest.param(True, 400 * MIB, marks=needs_userfaultfd)],
     ids=["precopy", "postcopy"],
 )
 @pytest.mark.parametrize("vcpus", [1, 2])
 def test_whole_after_a_migration(boot: Boot, postcopy: bool, rate: int, vcpus: int) -> None:
     append = f"ws={32 * MIB} rate={rate}"
-    source = boot(append, memory_bytes=128 * MIB, vcpus=vcpus)
-    destination = boot(append, memory_bytes=128 * MIB, vcpus=vcpus, incoming="defer")
+    source = boot(append, memory_bytes=MEMORY_BYTES, vcpus=vcpus)
+    destination = boot(append, memory_bytes=MEMORY_BYTES, vcpus=vcpus, incoming="defer")
     source.phase(PHASE_RUN)
     source.run_for(0.2)
     migrate(source, destination, f"unix:{destination.directory}/migration", postcopy=postcopy)
