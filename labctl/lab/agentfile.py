@@ -11,7 +11,6 @@ import platformdirs
 import labctl.node
 from labctl.errors import LabctlError
 
-_MAIN = "import sys\nfrom labctl.node.agent import main\nsys.exit(main(sys.argv[1:]))\n"
 _LEFT_OUT = ignore_patterns("__pycache__", "*.pyc", "legacy.py", "qmp_shell.py", "qmp_tui.py")
 
 
@@ -35,7 +34,7 @@ def agent_file() -> Path:
             for name, source in parts.items():
                 copytree(source, tree / name, ignore=_LEFT_OUT)
             (tree / "labctl" / "__init__.py").touch()
-            (tree / "__main__.py").write_text(_MAIN)
+            (tree / "labctl" / "node" / "__main__.py").rename(tree / "__main__.py")
             made = Path(scratch) / "agent.pyz"
             zipapp.create_archive(tree, made, compressed=True)
             made.replace(target)
@@ -49,7 +48,7 @@ def agent_file() -> Path:
 
 
 def _digest(parts: dict[str, Path]) -> str:
-    digest = hashlib.sha256(_MAIN.encode())
+    digest = hashlib.sha256()
     for name, folder in sorted(parts.items()):
         for path in sorted(folder.rglob("*.py")):
             digest.update(f"{name}/{path.relative_to(folder)}\0".encode())

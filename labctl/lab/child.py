@@ -1,11 +1,13 @@
 """A node as a child process of the controller, in a network namespace of its own where asked: the embedded lab's way."""
 
 import os
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 
 from labctl.errors import LabError
@@ -24,7 +26,10 @@ class ChildChannel:
 
     def __init__(self, run: str, role: str, *, own_network: bool) -> None:
         command = [*privilege(), *(["unshare", "--net", "--"] if own_network else [])]
+        self._closed = False
         # -I: no surprises from the caller's environment; -B: root leaves no bytecode in a user's tree.
+        if os.geteuid() != 0:
+            command += ["setpriv", "--pdeathsig", "KILL", "--"]
         command += [sys.executable, "-I", "-B", str(agent_file()), run, role]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the channel
         self._send_lock = threading.Lock()
@@ -44,20 +49,17 @@ class ChildChannel:
                 f"{error.filename} is not installed", mend="labctl lab provision local"
             ) from None
 
-    @property
-    def pid(self) -> int:
-        """The pid of what was started: the agent itself as root, sudo for a plain user."""
-        return self._process.pid
+        assert self._process.stdin is not None
+        # An agent that hangs must not hang us as soon as the pipe is full.
+        os.set_blocking(self._process.stdin.fileno(), False)
 
     def send(self, line: bytes) -> None:
-        """Send one line. OSError when the agent is gone."""
+        """Send one line. OSError when the agent is gone, or takes no more."""
         assert self._process.stdin is not None
-        try:
-            with self._send_lock:
-                self._process.stdin.write(line)
-                self._process.stdin.flush()
-        except ValueError:
-            raise BrokenPipeError from None
+        with self._send_lock:
+            if self._closed:
+                raise BrokenPipeError("the channel is closed")
+            _write_all(self._process.stdin.fileno(), line, waits.SEND_S)
 
     def receive(self) -> bytes:
         """The next line, empty at the end."""
@@ -71,16 +73,29 @@ class ChildChannel:
         """Close the agent's stdin, which ends it, and wait for that."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with suppress(OSError, ValueError):
-            self._process.stdin.close()
+        with self._send_lock:
+            self._closed = True
+            with suppress(OSError):
+                self._process.stdin.close()
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             # Only a child of ours, and only after it was asked: its own children die with it.
-            self._process.kill()
-            self._process.wait(timeout_s)
+            self._kill()
+            try:
+                self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                return  # the kernel holds it; to close what a reader waits on would hang us too
         self._process.stdout.close()
         self._stderr.close()
+
+    def _kill(self) -> None:
+        try:
+            self._process.kill()
+        except PermissionError:  # sudo is root's; the agent dies with it
+            command = [*privilege(), "kill", "-KILL", str(self._process.pid)]
+            with suppress(subprocess.TimeoutExpired):
+                subprocess.run(command, capture_output=True, check=False, timeout=waits.SUDO_S)
 
     def last_words(self) -> str:
         """The end of its stderr."""
@@ -93,6 +108,19 @@ class ChildChannel:
                 .strip()
             )
         return ""
+
+
+def _write_all(fd: int, data: bytes, timeout_s: float) -> None:
+    writable = select.poll()
+    writable.register(fd, select.POLLOUT)
+    deadline = time.monotonic() + timeout_s
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[os.write(fd, left) :]
+        except BlockingIOError:
+            if not writable.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise TimeoutError("the agent takes no more requests") from None
 
 
 def privilege() -> list[str]:

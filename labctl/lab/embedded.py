@@ -70,7 +70,7 @@ class EmbeddedOpener:
             )
             probe["guest_sha256"] = guest_sha256(image)
             ends[name] = End(name, node, INTERFACE, ADDRESSES[name], kernel, capabilities, probe)
-        return Pair("a-b", ends["a"], ends["b"], observer, who, shared)
+        return Pair("a-b", ends["a"], ends["b"], observer, who, shared, one_clock=True)
 
     def _start(self, role: str, nodes: list[Node], *, own_network: bool) -> Node:
         node = Node(role, ChildChannel(self.run, role, own_network=own_network))

@@ -4,8 +4,9 @@
 """
 
 import itertools
-import json
+import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -14,6 +15,9 @@ from typing import Any, Protocol
 from labctl.errors import LabHeld, NodeError, NodeLost, WaitTimeout
 from labctl.lab import waits
 from labctl.node.protocol import decode, encode
+
+_NOISE_LINES = 5
+_log = logging.getLogger(__name__)
 
 EventHandler = Callable[[str, dict[str, Any]], None]
 
@@ -35,7 +39,10 @@ class NodeChannel(Protocol):
 
 
 class Node:
-    """One agent. Safe to use from several threads; events are told on the reader's thread."""
+    """One agent. Safe to use from several threads; events are told on the reader's thread.
+
+    An agent that does not answer within a wait's time-out counts as lost: nothing is asked of it any more.
+    """
 
     def __init__(self, name: str, channel: NodeChannel) -> None:
         self.name = name
@@ -46,12 +53,13 @@ class Node:
         self._waiting: dict[int, Future[Any]] = {}
         self._lock = threading.Lock()
         self._lost: NodeLost | None = None
+        self._noise: deque[str] = deque(maxlen=_NOISE_LINES)
         self._reader = threading.Thread(target=self._read, name=f"node-{name}", daemon=True)
         self._reader.start()
 
     @property
     def lost(self) -> bool:
-        """Whether the channel has ended."""
+        """Whether the channel has ended, or the agent did not answer."""
         return self._lost is not None
 
     def begin(self, do: str, **parameters: Any) -> Future[Any]:
@@ -64,8 +72,8 @@ class Node:
             self._waiting[number] = future
         try:
             self._channel.send(encode({"id": number, "do": do, "with": parameters}))
-        except OSError:
-            self._end()
+        except OSError as error:
+            self._end(f"it cannot be reached: {error}")
         return future
 
     def call(self, do: str, *, wait_s: float = waits.QUESTION_S, **parameters: Any) -> Any:
@@ -77,7 +85,9 @@ class Node:
         try:
             return future.result(wait_s)
         except FutureTimeout:
-            raise WaitTimeout(wait, wait_s, place=f"node {self.name}") from None
+            timeout = WaitTimeout(wait, wait_s, place=f"node {self.name}")
+            self._end(f"it did not answer: {timeout.fault}")
+            raise timeout from None
 
     def close(self) -> None:
         """Close the channel; the agent ends what it started."""
@@ -88,33 +98,43 @@ class Node:
         while line := self._channel.receive():
             try:
                 message = decode(line)
-            except (ValueError, json.JSONDecodeError):
+            except ValueError:
+                # A login's banner, say: no message, but perhaps why there will be none.
+                self._noise.append(line.decode(errors="replace").strip())
                 continue
             if "event" in message:
-                if self.on_event is not None:
-                    self.on_event(message["event"], message["data"])
-                continue
-            with self._lock:
-                future = self._waiting.pop(message["id"], None)
-            if future is None or future.cancelled():
-                continue
-            if "error" in message:
-                future.set_exception(_error(self.name, message["error"]))
+                self._tell(message["event"], message["data"])
             else:
-                future.set_result(message["ok"])
-        self._end()
+                self._answer(message)
+        self._end("its agent has ended")
 
-    def _end(self) -> None:
-        words = self._channel.last_words()
-        lost = NodeLost(
-            "its agent has ended" + (f": {words}" if words else ""), place=f"node {self.name}"
-        )
+    def _tell(self, event: str, data: dict[str, Any]) -> None:
+        handler = self.on_event
+        if handler is not None:
+            try:
+                handler(event, data)
+            except Exception:  # noqa: BLE001 - logged with its traceback
+                # A listener's fault is not the node's: answers must go on to come.
+                _log.exception("node %s: a listener failed at the event %s", self.name, event)
+
+    def _answer(self, message: dict[str, Any]) -> None:
         with self._lock:
-            self._lost = self._lost or lost
+            future = self._waiting.pop(message["id"], None)
+        if future is None:
+            return  # it came after its time-out
+        if "error" in message:
+            future.set_exception(_error(self.name, message["error"]))
+        else:
+            future.set_result(message["ok"])
+
+    def _end(self, fault: str) -> None:
+        words = "\n".join([*self._noise, self._channel.last_words()]).strip()
+        lost = NodeLost(fault + (f": {words}" if words else ""), place=f"node {self.name}")
+        with self._lock:
+            lost = self._lost = self._lost or lost
             waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
-            if not future.done():
-                future.set_exception(lost)
+            future.set_exception(lost)
 
 
 def _error(name: str, error: dict[str, str]) -> Exception:

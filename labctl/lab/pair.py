@@ -1,11 +1,13 @@
 """A pair of hosts, one trial at a time, and the lab that holds its pairs."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.models import LinkSpec
+from labctl.errors import LabError, NodeError, NodeLost, WaitTimeout
 from labctl.lab import waits
 from labctl.lab.node import Node
 
@@ -56,6 +58,8 @@ class Pair:
     observer: Node
     caller: dict[str, Any] = field(default_factory=dict)
     shared_host: bool = False
+    one_clock: bool = False
+    """both hosts and the observer read the same CLOCK_MONOTONIC: they are one machine"""
     _links: dict[LinkSpec, LinkState] = field(default_factory=dict)
     _current: LinkSpec | None = None
 
@@ -77,9 +81,15 @@ class Pair:
         """Of its first host and of its second."""
         return self.a.capabilities, self.b.capabilities
 
+    @property
+    def link(self) -> LinkState | None:
+        """How the link is set now; None before the first trial, and after a setting that failed."""
+        return self._links[self._current] if self._current is not None else None
+
     def set_link(self, spec: LinkSpec) -> LinkState:
         """Shape the link as asked; the first time a setting is used it is measured, both ways."""
         if spec != self._current:
+            self._current = None
             shaping = {}
             for end in (self.a, self.b):
                 end.node.call(
@@ -91,10 +101,10 @@ class Pair:
                 shaping = end.node.call(
                     "link.shape", interface=end.interface, bits_per_s=spec.bandwidth_bits_per_s
                 )
-            self._current = spec
             if spec not in self._links:
                 measured = {way: self._measure(*self.ends(way)) for way in ("forward", "reverse")}
                 self._links[spec] = LinkState(spec, shaping, measured)
+            self._current = spec
         return self._links[spec]
 
     @staticmethod
@@ -121,18 +131,17 @@ class Opener(Protocol):
 class Lab:
     """The pairs of a lab, opened for one run. A context manager: leaving it closes every node."""
 
-    def __init__(
-        self, name: str, openers: dict[str, Opener], on_close: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, name: str, openers: Mapping[str, Opener]) -> None:
         self.name = name
         self._openers = openers
-        self._on_close = on_close
+        self._lock = threading.Lock()
+        self._closed = False
         self.pairs: dict[str, Pair] = {}
 
     def __enter__(self) -> Self:
         try:
-            for name, opener in self._openers.items():
-                self.pairs[name] = opener()
+            for name in self._openers:
+                self._open(name)
         except BaseException:
             self.close()
             raise
@@ -142,22 +151,32 @@ class Lab:
         self.close()
 
     def reopen(self, name: str) -> Pair:
-        """Close what is left of a pair and open it anew."""
-        self._close(self.pairs.pop(name, None))
-        self.pairs[name] = self._openers[name]()
-        return self.pairs[name]
+        """Close what is left of a pair and open it anew. LabError when that fails, or the lab is closed."""
+        with self._lock:
+            old = self.pairs.pop(name, None)
+        _close(old)
+        return self._open(name)
+
+    def _open(self, name: str) -> Pair:
+        try:
+            pair = self._openers[name]()
+        except (NodeError, NodeLost, WaitTimeout) as error:
+            # What fails before a trial has begun makes the lab unusable.
+            raise LabError(error.fault, place=error.place, mend=error.mend) from error
+        with self._lock:
+            if not self._closed:
+                self.pairs[name] = pair
+                return pair
+        _close(pair)
+        raise LabError(f"pair {name} is not opened: the lab was closed")
 
     def close(self) -> None:
-        """End every node. Safe again."""
-        while self.pairs:
-            self._close(self.pairs.popitem()[1])
-        if self._on_close is not None:
-            self._on_close()
-
-    @staticmethod
-    def _close(pair: Pair | None) -> None:
-        for node in pair.nodes if pair else ():
-            node.close()
+        """End every node, and open none any more. Safe at any moment, from any thread, and again."""
+        with self._lock:
+            self._closed = True
+            pairs, self.pairs = self.pairs, {}
+        for pair in pairs.values():
+            _close(pair)
 
     def environment(self) -> dict[str, Any]:
         """What can change a result, for `environment.json`."""
@@ -174,3 +193,8 @@ class Lab:
                 for name, pair in self.pairs.items()
             },
         }
+
+
+def _close(pair: Pair | None) -> None:
+    for node in pair.nodes if pair else ():
+        node.close()

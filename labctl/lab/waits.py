@@ -6,6 +6,8 @@ HELLO_S: Final = 15.0
 """a node answers after its process was started"""
 QUESTION_S: Final = 15.0
 """a node answers a request that does nothing slow"""
+SEND_S: Final = 15.0
+"""a node takes a request from its channel"""
 PROBE_S: Final = 60.0
 """two short QEMU runs per question about capabilities; one per accelerator"""
 LINK_MEASUREMENT_S: Final = 30.0
