@@ -66,9 +66,14 @@ class Guest:
             "-qmp", f"unix:{self.directory}/qmp",
             *(["-incoming", incoming] if incoming else []),
         ])  # fmt: skip
-        self._beats, self._com1, self._qmp = (s.accept()[0] for s in (beats, commands, monitor))
-        for listener in (beats, commands, monitor):
-            listener.close()
+        try:
+            self._beats, self._com1, self._qmp = (s.accept()[0] for s in (beats, commands, monitor))
+        except TimeoutError:
+            self.process.kill()
+            raise AssertionError(f"QEMU did not start: status {self.process.wait()}") from None
+        finally:
+            for listener in (beats, commands, monitor):
+                listener.close()
         self._com1.setblocking(False)
         self._monitor = self._qmp.makefile("rw")
         self._monitor.readline()

@@ -98,7 +98,8 @@ static void send_hello(void)
         .fill_bytes = memory.pages * PAGE_SIZE,
         .ws_start = memory.low.start,
         .fill = {{memory.low.start + ws_low * PAGE_SIZE, (low - ws_low) * PAGE_SIZE},
-                 {memory.high.start + ws_high * PAGE_SIZE, (memory.pages - low - ws_high) * PAGE_SIZE}},
+                 {memory.high.start + ws_high * PAGE_SIZE,
+                  (memory.pages - low - ws_high) * PAGE_SIZE}},
         .vcpus = beats.vcpus,
     };
     h.crc = crc32(&h, offsetof(struct hello, crc));
@@ -135,7 +136,8 @@ void beats_init(const struct options *options, uint64_t tsc_hz)
     beats.due = rdtsc();
 }
 
-/* A TSC that jumped back leaves `due` more than a period away: that is seen in the beats, so they must go on. */
+/* A TSC that jumped back leaves `due` more than a period away: that is seen in the beats, so they
+ * must go on. */
 static bool not_yet(uint64_t now)
 {
     uint64_t left = beats.due - now;

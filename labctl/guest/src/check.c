@@ -53,8 +53,9 @@ static void bad_page(uint64_t address)
 {
     __atomic_add_fetch(&pages_bad, 1, __ATOMIC_RELAXED);
     uint64_t first = __atomic_load_n(&first_bad_address, __ATOMIC_RELAXED);
-    while (address < first && !__atomic_compare_exchange_n(&first_bad_address, &first, address, false,
-                                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    while (address < first &&
+           !__atomic_compare_exchange_n(&first_bad_address, &first, address, false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
 }
 
@@ -106,7 +107,8 @@ void check_memory(uint32_t vcpu)
     if (fixed_bad != UINT64_MAX) {
         bad_page(fixed_bad);
     }
-    struct report report = {memory.pages, pages_bad, pages_bad ? first_bad_address : 0, false, false};
+    struct report report = {memory.pages, pages_bad, pages_bad ? first_bad_address : 0, false,
+                            false};
     report.seq_regressed = beats_seq_regressed();
     for (uint32_t i = 0; i < want.vcpus; i++) {
         report.work_regressed |= writer_work_regressed(i);

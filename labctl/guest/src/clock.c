@@ -3,14 +3,22 @@
 #include "console.h"
 #include "cpu.h"
 
-/* The counter of the PIT is latched between two readings of the TSC, so each pair of them bounds when it was.
- * A vCPU thread can lose its core at any of these instructions, and for any time: that widens a bound and never
- * moves it. From neighbouring anchors comes an upper bound of the speed: delays, and wraps of the 16 bits (55 ms)
- * that were not seen, only ever raise it, so the least of many is near the truth. It is good enough to count the
- * wraps between the two best anchors far apart, and those give the result. */
+/* The counter of the PIT is latched between two readings of the TSC, so each pair of them bounds
+ * when it was. A vCPU thread can lose its core at any of these instructions, and for any time: that
+ * widens a bound and never moves it. From neighbouring anchors comes an upper bound of the speed:
+ * delays, and wraps of the 16 bits (55 ms) that were not seen, only ever raise it, so the least of
+ * many is near the truth. It is good enough to count the wraps between the two best anchors far
+ * apart, and those give the result. */
 
 enum { PIT_HZ = 1193182, PIT_CHANNEL_2 = 0x42, PIT_COMMAND = 0x43, SPEAKER = 0x61 };
-enum { ANCHORS = 24, ENDS = ANCHORS / 4, TRIES = 8, STEP_TICKS = PIT_HZ / 500, ATTEMPTS = 5, GOOD_PPM = 200 };
+enum {
+    ANCHORS = 24,
+    ENDS = ANCHORS / 4,
+    TRIES = 8,
+    STEP_TICKS = PIT_HZ / 500,
+    ATTEMPTS = 5,
+    GOOD_PPM = 200
+};
 
 struct anchor {
     uint64_t before, after; /* TSC */

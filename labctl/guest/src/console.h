@@ -6,7 +6,7 @@
 
 void console_init(void);
 
-/* Sends the exceptions of the calling vCPU to give_up(). console_init() has done it for the first. */
+/* Sends the exceptions of the calling vCPU to give_up(); console_init() has it done already. */
 void console_faults(void);
 
 /* The next byte that came in, or -1. */

@@ -1,9 +1,10 @@
 /* What a page holds: f(seed, page, epoch).
  *
- * 512 words of a second-order Weyl sequence: step = (i + 1) * STEP + a, word = sum of the steps + b, all
- * modulo 2^64, with a and b hashed from (seed, page, epoch). Compressors find nothing in it, no word
- * survives from one epoch to the next, and a word costs two additions. They are LEAs on purpose: QEMU's
- * translator must write out registers and lazy flags before every guest store, and LEA has no flags. */
+ * 512 words of a second-order Weyl sequence: step = (i + 1) * STEP + a, word = sum of the steps +
+ * b, all modulo 2^64, with a and b hashed from (seed, page, epoch). Compressors find nothing in it,
+ * no word survives from one epoch to the next, and a word costs two additions. They are LEAs on
+ * purpose: QEMU's translator must write out registers and lazy flags before every guest store, and
+ * LEA has no flags. */
 #ifndef CONTENT_H
 #define CONTENT_H
 
@@ -33,10 +34,13 @@ static inline struct content content_of(uint64_t seed, uint64_t page, uint32_t e
 static inline void content_write(uint64_t *at, struct content c)
 {
     uint64_t *end = at + PAGE_SIZE / sizeof *at;
-#define WORD(n) "mov %[word], " #n "*8(%[at])\n lea (%[step],%[k]), %[step]\n lea (%[word],%[step]), %[word]\n"
+#define WORD(n)                                                                                    \
+    "mov %[word], " #n "*8(%[at])\n"                                                               \
+    "lea (%[step],%[k]), %[step]\n"                                                                \
+    "lea (%[word],%[step]), %[word]\n"
     do {
-        __asm__ volatile(WORD(0) WORD(1) WORD(2) WORD(3) WORD(4) WORD(5) WORD(6) WORD(7) WORD(8) WORD(9)
-                             WORD(10) WORD(11) WORD(12) WORD(13) WORD(14) WORD(15)
+        __asm__ volatile(WORD(0) WORD(1) WORD(2) WORD(3) WORD(4) WORD(5) WORD(6) WORD(7) WORD(8)
+                             WORD(9) WORD(10) WORD(11) WORD(12) WORD(13) WORD(14) WORD(15)
                          : [word] "+r"(c.word), [step] "+r"(c.step)
                          : [at] "r"(at), [k] "r"(CONTENT_STEP)
                          : "memory");

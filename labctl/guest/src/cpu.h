@@ -9,7 +9,7 @@
 #define PAGE_SIZE 4096ull
 #define CACHE_LINE 64
 
-/* Zero-initialised state that the beat and the writers need all the time: one page for all of it. */
+/* Zeroed state that the beat and the writers need all the time: one page for all of it. */
 #define HOT __attribute__((section(".bss.hot")))
 
 static inline uint64_t rdtsc(void)
@@ -19,9 +19,10 @@ static inline uint64_t rdtsc(void)
     return (uint64_t)high << 32 | low;
 }
 
-/* Waits a fraction of a microsecond. Not by PAUSE: under TCG it leaves the translated code and takes QEMU's
- * big lock, so that waiting vCPUs would disturb QEMU and be held up by it. Not by RDTSC alone: that takes a
- * spin lock there, and a vCPU that lost its core inside it would hold up the others. */
+/* Waits a fraction of a microsecond. Not by PAUSE: under TCG it leaves the translated code and
+ * takes QEMU's big lock, so that waiting vCPUs would disturb QEMU and be held up by it. Not by
+ * RDTSC alone: that takes a spin lock there, and a vCPU that lost its core inside it would hold up
+ * the others. */
 static inline void relax(void)
 {
     for (int i = 0; i < 256; i++) {

@@ -21,7 +21,8 @@ static uint64_t sum_of(struct range r)
             beats_tick();
         }
         uint64_t word;
-        __asm__ volatile("mov (%1), %0" : "=r"(word) : "r"(at)); /* address 0 is memory like any other here */
+        /* By assembler: to C, address 0 is no memory. */
+        __asm__ volatile("mov (%1), %0" : "=r"(word) : "r"(at));
         sum = mix(sum ^ word);
     }
     return sum;

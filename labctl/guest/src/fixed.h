@@ -1,4 +1,4 @@
-/* The memory that must never change once the guest runs: the firmware's below 1 MiB, code, page tables. */
+/* Memory that must never change once the guest runs: below 1 MiB, code, page tables. */
 #ifndef FIXED_H
 #define FIXED_H
 

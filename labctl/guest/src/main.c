@@ -1,5 +1,6 @@
-/* A machine that is nothing but an instrument: it fills its memory, writes pages at a set rate, tells about
- * every half millisecond what it has done, and checks its memory when asked. See ../README.md. */
+/* A machine that is nothing but an instrument: it fills its memory, writes pages at a set rate,
+ * tells about every half millisecond what it has done, and checks its memory when asked. See
+ * ../README.md. */
 
 #include "beats.h"
 #include "check.h"

@@ -36,7 +36,8 @@ static void read_map(const struct multiboot *info)
             continue;
         }
         memory.usable_bytes += e->length;
-        struct range r = {(e->start + PAGE_SIZE - 1) & -PAGE_SIZE, (e->start + e->length) & -PAGE_SIZE};
+        struct range r = {(e->start + PAGE_SIZE - 1) & -PAGE_SIZE,
+                          (e->start + e->length) & -PAGE_SIZE};
         if (r.start <= MIB_1 && r.end > MIB_1) {
             memory.low = r;
         } else if (r.start == GIB_4) {

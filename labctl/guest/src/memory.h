@@ -1,7 +1,7 @@
 /* Which memory there is, who has it, and where page number i of the checked memory lies.
  *
- *   0 .. 1 MiB                 firmware, multiboot information, the trampoline: not checked page by page
- *   1 MiB ..                   image (code, state, stack, tables), then what memory_take() gave away
+ *   0 .. 1 MiB                 firmware, multiboot information, the trampoline
+ *   1 MiB ..                   image (code, state, stack, tables), then what memory_take() gave
  *   low.start .. low.end       checked pages 0 ..
  *   4 GiB .. high.end          checked pages, continued
  *
@@ -27,7 +27,8 @@ struct memory {
 
 extern struct memory memory;
 
-/* Reads the multiboot memory map and maps all RAM above 4 GiB. `behind` is the first free address. */
+/* Reads the multiboot memory map and maps all RAM above 4 GiB. `behind` is the first
+ * free address. */
 void memory_init(const void *multiboot, uint64_t behind);
 
 /* Takes whole zeroed pages from the low end of free memory, before memory_close() only. */
@@ -38,8 +39,9 @@ void memory_close(void);
 
 static inline uint64_t *page_at(uint64_t page)
 {
-    return (uint64_t *)(page < memory.low_pages ? memory.low.start + page * 4096
-                                                : memory.high.start + (page - memory.low_pages) * 4096);
+    return (uint64_t *)(page < memory.low_pages
+                            ? memory.low.start + page * 4096
+                            : memory.high.start + (page - memory.low_pages) * 4096);
 }
 
 #endif

@@ -18,7 +18,7 @@ struct options {
     uint32_t beat_us;      /* beat_us=N      period of the beats, at most 1000 */
 };
 
-/* Gives up when a value cannot be read or is out of range; keys it does not know are passed over. */
+/* Gives up when a value cannot be read or is out of range; keys it does not know are skipped. */
 struct options options_parse(const char *line);
 
 #endif

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* Starts `vcpus` - 1 others, which call guest_vcpu(1 ..). Gives up when they do not come within a second. */
+/* Starts `vcpus` - 1 others, which call guest_vcpu(1 ..). Gives up when they do not come within a
+ * second. */
 void smp_start(uint32_t vcpus, uint64_t tsc_hz);
 
 /* Returns when all vCPUs have called it. vCPU 0 goes on beating meanwhile. */

@@ -1,4 +1,4 @@
-/* From the multiboot loader (32-bit, no paging) to 64-bit C, for the first vCPU and for the others. */
+/* From the multiboot loader (32-bit, no paging) to 64-bit C, for the first vCPU and the others. */
 
 #define MULTIBOOT_MAGIC 0x1BADB002
 #define MULTIBOOT_FLAGS 0x3             /* page alignment, memory map */

@@ -5,8 +5,9 @@
 #include "cpu.h"
 #include "memory.h"
 
-/* Open loop: page n is due at n periods, whatever came before. Lateness up to the cap is made up for; time
- * beyond it is work lost, so that a pause shows in the work and is not hidden by a burst after it. */
+/* Open loop: page n is due at n periods, whatever came before. Lateness up to the cap is made up
+ * for; time beyond it is work lost, so that a pause shows in the work and is not hidden by a burst
+ * after it. */
 enum { CAP_US = 2000, CAP_PAGES = 2, FRACTION_BITS = 12 };
 
 struct writer {
@@ -44,7 +45,8 @@ void writer_init(const struct options *o, uint64_t tsc_hz)
     }
 }
 
-/* Uniform over the slice, with repeats: xorshift64*, its upper half scaled (slices stay below 2^32 pages). */
+/* Uniform over the slice, with repeats: xorshift64*, its upper half scaled (slices stay below 2^32
+ * pages). */
 static uint64_t next_page(struct writer *w)
 {
     if (load.sequential) {

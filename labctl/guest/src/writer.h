@@ -1,4 +1,4 @@
-/* The load: each vCPU rewrites pages of its own slice of the working set at its share of the rate. */
+/* The load: each vCPU rewrites pages of its slice of the working set at its share of the rate. */
 #ifndef WRITER_H
 #define WRITER_H
 
@@ -19,7 +19,7 @@ void writer_run(uint32_t vcpu, uint32_t order);
 /* Pages written so far by this vCPU. */
 uint64_t writer_work(uint32_t vcpu);
 
-/* True when the epochs of a vCPU's slice do not add up to its work: one of both is not the latest. */
+/* True when the epochs of a vCPU's slice do not add up to its work: one is not the latest. */
 bool writer_work_regressed(uint32_t vcpu);
 
 #endif
