@@ -35,6 +35,8 @@ _LEAD_S: Final = 0.1
 """samples begin this long before the migration"""
 _ALIVE_BEATS: Final = 20
 """so many beats after the end show that a side runs"""
+POSTCOPY: Final = "postcopy-active"
+"""QEMU's status after the switch to postcopy"""
 _TRANSITIONS: Final = {
     "prepare": {"boot", "closed"},
     "boot": {"fill", "closed"},
@@ -189,8 +191,7 @@ class TrialRun:
         if measured is None:
             raise Ends(Judgement("failed", "lost", "the guest did not beat in the baseline"))
         if abs(measured - asked) > LOAD_TOLERANCE * asked:
-            reached, wanted = measured / 2**20, asked / 2**20
-            reason = f"asked for {wanted:.0f} MiB/s, this machine reached {reached:.0f} MiB/s"
+            reason = f"asked for {_mib_per_s(asked)}, this machine reached {_mib_per_s(measured)}"
             raise Ends(Judgement("invalid_load", "on_source", reason))
 
     def _set_up(self) -> Schedule:
@@ -401,23 +402,33 @@ class TrialRun:
         self.raw.clocks.setdefault(side, []).append(reply["anchor"])
 
     def _listen(self) -> None:
-        """Follow the migration by what both nodes tell as it happens."""
+        """Follow the migration by what both nodes tell as it happens.
+
+        STOP and RESUME mark the switch: QEMU's statuses name it only where it pauses before it.
+        """
+        statuses: set[str] = set()
 
         def on_source(event: str, data: dict[str, Any]) -> None:
             if event == "progress":
                 self._on_progress(data)
-            elif event == "migration":
-                self._follow({"device": "switching", "postcopy-active": "postcopy"}, data)
+            elif event == "runstate" and data["event"] == "STOP":
+                self._follow("switching", data["t_ns"])
+
+        def on_destination(event: str, data: dict[str, Any]) -> None:
+            if event == "migration":
+                statuses.add(data["status"])
+            elif event == "runstate" and data["event"] == "RESUME" and POSTCOPY in statuses:
+                self._follow("postcopy", data["t_ns"])
 
         self._source.node.on_event = on_source
+        self._destination.node.on_event = on_destination
 
-    def _follow(self, states: dict[str, str], data: dict[str, Any]) -> None:
-        state = states.get(data["status"])
-        if state is not None:
-            with suppress(LabctlError):
-                if state == "postcopy" and self._state == "precopy":
-                    self._enter("switching", data["t_ns"])
-                self._enter(state, data["t_ns"])
+    def _follow(self, state: str, t_ns: int) -> None:
+        """Enter a state of the migration, unless what is told comes too late for it."""
+        with suppress(LabctlError):
+            if state == "postcopy" and self._state == "precopy":
+                self._enter("switching", t_ns)
+            self._enter(state, t_ns)
 
     def _enter(self, state: str, t_ns: int | None = None) -> None:
         """Enter a state, as the state machine allows. LabctlError when it does not."""
@@ -438,6 +449,11 @@ class TrialRun:
             }
         )
         self._on_state(state, entered)
+
+
+def _mib_per_s(bytes_per_s: float) -> str:
+    value = bytes_per_s / 2**20
+    return f"{value:.{0 if value >= 10 else 3}f} MiB/s"
 
 
 def _describe_link(link: LinkState, direction: str) -> dict[str, Any]:

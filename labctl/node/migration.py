@@ -102,6 +102,8 @@ class ScheduleRunner:
         for rule in self._schedule["rules"]:
             if matches(rule["when"], event):
                 self._fire(rule)
+        if event["name"] in ("STOP", "RESUME"):
+            self._tell("runstate", {"event": event["name"], "t_ns": t_ns})
         if event["name"] == "MIGRATION":
             status = event["data"].get("status", "")
             self._tell("migration", {"status": status, "t_ns": t_ns})
