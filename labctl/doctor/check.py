@@ -122,6 +122,6 @@ def root_prefix() -> list[str]:
     except Missing as missing:
         raise Missing(
             f"cannot be tried without root ({missing.detail})",
-            mend="run as root, or let this user sudo without a password (a run asks once)",
+            mend="`sudo -v`, then again (a run asks by itself); or run as root",
         ) from None
     return ["sudo", "-n"]
