@@ -1,0 +1,122 @@
+"""What is told when a run has ended: the table, the plot, a sentence for what needs one, and where it all is."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labctl.cli.console import brief, complain, live, out, say, say_prose, some
+from labctl.cli.options import DEFAULT_OUT, as_typed, near
+from labctl.cli.root import INTERRUPTED, Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from labctl.api import Result
+    from labctl.results import Run
+
+PLOT_WIDTH = 90
+BAD = ("failed", "invalid_load")
+
+
+def close_run(result: "Result", settings: Settings, *, go_on: str) -> int:
+    """Tell of a run that has ended, or was ended; the exit status, which is that of the whole run."""
+    from labctl.results import load_run
+
+    run, summary = load_run(result.directory), result.summary
+    frame = run.frame()
+    left = left_of(run)
+    to_go_on = f"{_trials(left)} left; to go on: {go_on}"
+    results = frame[~frame["outcome"].isin(["unsupported"])]
+    if summary.fault is not None:
+        complain(str(summary.fault))
+    if summary.interrupted:
+        complain(f"interrupted: {final_line(results)}\n  {to_go_on}", bare=True)
+        return INTERRUPTED
+    report: Path | None = None
+    if not settings.quiet and len(frame):
+        show_results(frame)
+        for sentence in sentences(run, frame):
+            say_prose(sentence)
+    if len(frame):
+        from labctl.cli.report import make_report
+
+        report = make_report(run)
+    if settings.quiet:
+        say(f"{final_line(frame)}; {near(run.path)}")
+    else:
+        say(final_line(frame))
+        if left:
+            say(to_go_on)
+        if report is not None:
+            say(f"report:  {near(report)}")
+        say(f"results: {near(run.path)}")
+    if summary.fault is not None:
+        return summary.fault.exit_code
+    cut_short = summary.left > 0  # not by --only, which is what was asked
+    return 1 if cut_short or frame["outcome"].isin(BAD).any() else 0
+
+
+def resume_command(run: str, out_dir: Path, lab: str | None = None) -> str:
+    """What goes on with a run."""
+    words: list[str | Path] = ["labctl", "run", "--resume", run]
+    words += ["--out", out_dir] if out_dir != DEFAULT_OUT else []
+    words += ["--lab", lab] if lab else []
+    return as_typed(*words)
+
+
+def show_results(frame: "pd.DataFrame", *, plot: bool = True) -> None:
+    """The results table, and the plot of every trial."""
+    from rich.text import Text
+
+    from labctl.report.terminal import results_table, terminal_plot
+
+    console = out()
+    console.print(results_table(frame, width=console.width))
+    if not plot:
+        return
+    width = min(PLOT_WIDTH, console.width) if live(console) else PLOT_WIDTH
+    colour = live(console) and not console.no_color
+    console.print(Text.from_ansi(terminal_plot(frame, width=width, colour=colour)), soft_wrap=True)
+
+
+def sentences(run: "Run", frame: "pd.DataFrame") -> Iterator[str]:
+    """One sentence for each thing that a table does not say."""
+    from labctl.report.content import caveats
+
+    refused = frame[frame["outcome"] == "unsupported"]
+    for rule, rows in refused.groupby("rule", observed=True):
+        cells = some(map(str, rows["cell"]))
+        reasons = "; ".join(dict.fromkeys(map(str, rows["reason"])))
+        more = as_typed("labctl", "explain", str(rule))
+        yield f"{_trials(len(rows))} unsupported ({cells}): {reasons} ({more})"
+    for cell, rows in frame[frame["outcome"] == "invalid_load"].groupby("cell", observed=True):
+        yield f"{_trials(len(rows))} of {cell} without a valid load: {brief(rows['reason'].iloc[-1])}"
+    for row in frame[frame["outcome"] == "failed"].to_dict("records"):
+        more = as_typed("labctl", "show", run.name, str(row["trial"]))
+        yield f"trial {row['trial']} ({row['cell']}) failed: {brief(row['reason'])} ({more})"
+    yield from caveats([trial.record for trial in run.trials()])
+
+
+def finished(run: "Run") -> set[int]:
+    """The numbers of the trials that have a result."""
+    from labctl.results.layout import trial_folders
+
+    return {folder.number for folder in trial_folders(run.path) if folder.attempt is None}
+
+
+def left_of(run: "Run") -> int:
+    """Trials of the plan that can run and have no result yet."""
+    done = finished(run)
+    return sum(trial.supported and trial.number not in done for trial in run.plan.trials)
+
+
+def final_line(frame: "pd.DataFrame") -> str:
+    """The run in one line: `27 trials: 24 completed, 3 not converged`."""
+    counted = Counter(frame["outcome"]).most_common()
+    named = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counted)
+    return f"{_trials(len(frame))}: {named}" if named else "no trial has a result"
+
+
+def _trials(count: int) -> str:
+    return f"{count} trial" if count == 1 else f"{count} trials"

@@ -1,0 +1,164 @@
+"""`labctl lab`: check, clean, provision and unprovision a lab."""
+
+import getpass
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labctl.cli.console import err, live, say, say_json, tell
+from labctl.cli.options import JsonOption, LabArgument, as_typed, may_ask
+from labctl.errors import InputError, LabError
+
+if TYPE_CHECKING:
+    from labctl.playbook import TaskEvent
+    from labctl.provision import ProvisionResult
+
+lab = typer.Typer(help="Check, clean, provision and unprovision a lab.", no_args_is_help=True)
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+CheckOption = Annotated[bool, typer.Option("--check", help="Only say what would change.")]
+DiffOption = Annotated[bool, typer.Option("--diff", help="Have Ansible work out the differences.")]
+
+
+@lab.command()
+def check(name: LabArgument, *, as_json: JsonOption = False) -> None:
+    """Open a lab as a run would, and say what works.
+
+    Exit status: 0 it is usable, 3 it is not.
+    """
+    from labctl.lab import check_lab
+
+    may_ask(name)
+    console = err()
+    if live(console):
+        with console.status("opening the lab"):
+            findings = check_lab(name)
+    else:
+        findings = check_lab(name)
+    if as_json:
+        say_json(
+            [{"what": f.what, "ok": f.ok, "detail": f.detail, "mend": f.mend} for f in findings]
+        )
+    else:
+        from labctl.cli.doctor import show
+
+        show([(f.what, f.ok, f.detail) for f in findings])
+        for finding in findings:
+            if finding.mend and not finding.ok:
+                say(f"\n{finding.what}: {finding.detail}\n  mend: {finding.mend}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(LabError.exit_code)
+
+
+@lab.command()
+def clean(name: LabArgument, *, as_json: JsonOption = False) -> None:
+    """Remove what dead runs left, and nothing else."""
+    from labctl.lab import clean_lab
+
+    may_ask(name)
+    removed = clean_lab(name)
+    if as_json:
+        say_json(removed)
+        return
+    for left in removed:
+        ended = ", ".join(f"{entry['what']} (pid {entry['pid']})" for entry in left["alive"])
+        say(f"{left['run']}: {left['directory']}{f', {ended}' if ended else ''}")
+    tell("removed" if removed else "nothing was left")
+
+
+@lab.command()
+def provision(
+    name: LabArgument,
+    *,
+    yes: YesOption = False,
+    check: CheckOption = False,
+    diff: DiffOption = False,
+) -> None:
+    """Bring a lab's hosts to what labctl needs.
+
+    Shows what it will change, and asks.
+    """
+    from labctl.provision import provision as play
+
+    password = sudo_password(name)
+    if check or not yes:
+        tell(f"{name}: looking, nothing is changed yet")
+        would = play(name, check=True, diff=diff, on_task=told, become_password=password)
+        if _nothing(would) or check:
+            return
+        _ask(name, would, "provision")
+    done = play(name, diff=diff, on_task=told, become_password=password)
+    say(f"{name}: {_tasks(done)} changed, {done.ok - len(done.changed)} as it should be")
+
+
+@lab.command()
+def unprovision(name: LabArgument, *, yes: YesOption = False, check: CheckOption = False) -> None:
+    """Take back what provision installed.
+
+    Nothing that was there before it is touched. Shows what it will change, and asks.
+    """
+    from labctl.provision import unprovision as play
+
+    password = sudo_password(name)
+    if check or not yes:
+        tell(f"{name}: looking, nothing is changed yet")
+        would = play(name, check=True, on_task=told, become_password=password)
+        if _nothing(would) or check:
+            return
+        _ask(name, would, "unprovision")
+    done = play(name, on_task=told, become_password=password)
+    say(f"{name}: {_tasks(done)} changed")
+
+
+def told(task: "TaskEvent") -> None:
+    """One line for a task that ended; those that had nothing to do are passed over."""
+    if task.status != "skipped":
+        tell(f"  {task}")
+
+
+def sudo_password(name: str) -> str | None:
+    """The password that sudo wants for a lab's tasks on this machine; None where it wants none.
+
+    Ansible runs on a terminal of its own, so that sudo's memory of an answer given here would not
+    reach it.
+    """
+    from labctl.lab.inventory import find_inventory
+
+    find_inventory(name)
+    if os.geteuid() == 0 or not sys.stdin.isatty():
+        return None
+    try:
+        asks = subprocess.run(["sudo", "-k", "-n", "true"], capture_output=True, check=False)
+    except FileNotFoundError:
+        return None  # Ansible says it, with the mend
+    if asks.returncode == 0:
+        return None
+    return getpass.getpass(f"[sudo] password for {getpass.getuser()}: ")
+
+
+def _nothing(would: "ProvisionResult") -> bool:
+    if not would.changed:
+        say("nothing would change")
+    return not would.changed
+
+
+def _ask(name: str, would: "ProvisionResult", verb: str) -> None:
+    """Go on, or end here."""
+    say(f"{_tasks(would)} would change:")
+    for task in would.changed:
+        say(f"  {task.host}: {task.title}{f': {task.message}' if task.message else ''}")
+    if not sys.stdin.isatty():
+        raise InputError(
+            "nobody can be asked here",
+            mend=f"to change it without a question: {as_typed('labctl', 'lab', verb, name, '--yes')}",
+        )
+    if not typer.confirm("change that?"):
+        say("nothing was changed")
+        raise typer.Exit
+
+
+def _tasks(result: "ProvisionResult") -> str:
+    return f"{len(result.changed)} task{'' if len(result.changed) == 1 else 's'}"

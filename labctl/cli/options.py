@@ -1,0 +1,81 @@
+"""Arguments that several verbs share, and what a shell may complete them with."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labctl.cli.root import Settings
+
+DEFAULT_OUT = Path("runs")
+
+
+def _runs(incomplete: str) -> list[str]:
+    from labctl.results.layout import LATEST, runs_in
+
+    return [
+        n for n in (LATEST, *(p.name for p in runs_in(DEFAULT_OUT))) if n.startswith(incomplete)
+    ]
+
+
+def _rules(incomplete: str) -> list[str]:
+    from labctl.campaign import RULES
+
+    return [rule.id for rule in RULES if rule.id.startswith(incomplete)]
+
+
+def _labs(incomplete: str) -> list[str]:
+    from labctl.data import data_path
+
+    return [p.name for p in data_path("inventory").iterdir() if p.name.startswith(incomplete)]
+
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The campaign file.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run: a path, a name, or latest.", autocompletion=_runs),
+]
+RuleArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="RULE", help="The id that a plan shows.", autocompletion=_rules),
+]
+LabArgument = Annotated[
+    str,
+    typer.Argument(metavar="LAB", help="A name under inventory/, or a path.", autocompletion=_labs),
+]
+OutOption = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="The folder that holds the runs.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For a script.")]
+LabOption = Annotated[
+    str | None,
+    typer.Option(metavar="LAB", help="Instead of the campaign's own lab.", autocompletion=_labs),
+]
+QuickOption = Annotated[bool, typer.Option("--quick", help="One repetition, no warm-up.")]
+
+
+def settings(ctx: typer.Context) -> Settings:
+    """The global options of this call."""
+    return ctx.obj if isinstance(ctx.obj, Settings) else Settings()
+
+
+def may_ask(lab: str) -> None:
+    """Ask for what a lab needs of a person, while nothing is shown yet. Raises InputError, LabError."""
+    from labctl.lab.child import ask_privilege
+    from labctl.lab.inventory import find_inventory
+
+    find_inventory(lab)
+    ask_privilege()
+
+
+def near(path: Path) -> Path:
+    """A path as it would be typed from here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def as_typed(*words: str | os.PathLike[str]) -> str:
+    """A command that can be pasted into a shell."""
+    return shlex.join([os.fspath(word) for word in words])

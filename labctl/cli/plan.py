@@ -1,0 +1,114 @@
+"""`labctl plan`: every trial of a campaign, in the order it would run."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labctl.cli.console import err, live, out, say_json, say_prose, some
+from labctl.cli.options import (
+    FileArgument,
+    JsonOption,
+    LabOption,
+    QuickOption,
+    as_typed,
+    may_ask,
+)
+from labctl.cli.pace import clock
+
+if TYPE_CHECKING:
+    from labctl.campaign import Campaign, Plan, PlannedTrial
+
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Ask no lab: only rules that need none are tried.")
+]
+
+
+def plan(
+    file: FileArgument,
+    *,
+    quick: QuickOption = False,
+    offline: OfflineOption = False,
+    lab: LabOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every trial of a campaign, in order.
+
+    Says which are unsupported, and why, and how long it will take. The lab is asked what its QEMUs can do; nothing is run and nothing written.
+    """
+    from labctl.campaign import load_campaign
+
+    campaign = load_campaign(file)
+    if not offline:
+        may_ask(lab or campaign.lab)
+    found = ask_plan(campaign, lab, quick=quick, offline=offline)
+    if as_json:
+        say_json({**found.model_dump(mode="json"), "estimate_s": found.estimate_s})
+    else:
+        show_plan(campaign, found)
+
+
+def ask_plan(
+    campaign: "Campaign", lab: str | None, *, quick: bool = False, offline: bool = False
+) -> "Plan":
+    """The plan, as the lab allows it; says on a terminal that this takes a while."""
+    from labctl import api
+
+    console = err()
+    if offline or not live(console):
+        return api.plan(campaign, lab=lab, quick=quick, offline=offline)
+    with console.status("asking the lab what its QEMUs can do"):
+        return api.plan(campaign, lab=lab, quick=quick)
+
+
+def show_plan(
+    campaign: "Campaign", plan: "Plan", wanted: "Callable[[PlannedTrial], bool] | None" = None
+) -> None:
+    """Print a plan, or the trials of it that are wanted."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    trials = [trial for trial in plan.trials if wanted is None or wanted(trial)]
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table.add_column("trial", justify="right")
+    table.add_column("block", justify="right")
+    table.add_column("cell", overflow="fold")
+    table.add_column("direction")
+    table.add_column("about", justify="right")
+    for trial in trials:
+        block = "warm-up" if trial.warmup else str(trial.block)
+        takes = Text(f"{trial.estimate_s:.1f} s" if trial.supported else "unsupported")
+        style = "dim" if trial.warmup else "" if trial.supported else "yellow"
+        table.add_row(str(trial.number), block, trial.cell, trial.direction, takes, style=style)
+    out().print(table)
+    out().print()
+    for line in summary(campaign, plan, trials):
+        say_prose(line)
+
+
+def summary(campaign: "Campaign", plan: "Plan", trials: "list[PlannedTrial]") -> list[str]:
+    """A plan in sentences: what runs, what does not and why, how long it takes."""
+    runs = [trial for trial in trials if trial.supported]
+    warmups = sum(trial.warmup for trial in runs)
+    blocks = len({trial.block for trial in runs if not trial.warmup})
+    size = f"{_count(len(plan.cells), 'cell')}, {_count(len(runs) - warmups, 'trial')}"
+    lines = [f"{campaign.name}: {size} in {_count(blocks, 'block')}, seed {plan.seed}"]
+    if warmups:
+        lines.append(f"{_count(warmups, 'warm-up')} first, left out of the results")
+    refused: dict[tuple[str, str], list[PlannedTrial]] = {}
+    for trial in trials:
+        if not trial.supported:
+            refused.setdefault((str(trial.rule), str(trial.reason)), []).append(trial)
+    for (rule, reason), which in refused.items():
+        cells = some(trial.cell for trial in which)
+        lines += [
+            f"{_count(len(which), 'trial')} unsupported: {cells}",
+            f"  {rule}: {reason} ({as_typed('labctl', 'explain', rule)})",
+        ]
+    lines.append(f"about {clock(sum(trial.estimate_s for trial in runs))} in all")
+    return lines
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
