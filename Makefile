@@ -71,7 +71,7 @@ $(DONE)/labctl: pyproject.toml hatch_build.py $(GUEST) $(DONE)/runtime
 # QEMU and what else the embedded lab needs; again if somebody removed it since.
 $(DONE)/lab: $(LAB) $(DONE)/labctl $(if $(shell PATH="$(PATH)" command -v qemu-system-x86_64),,always)
 	@echo "==> provisioning the lab on this machine"
-	@python -m labctl.provision local
+	@labctl lab provision local --yes
 	@touch $@
 
 # What the tests and checks need besides.

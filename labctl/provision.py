@@ -5,7 +5,6 @@ what_would_change("local").changed    # the same in Ansible's check mode: nothin
 unprovision("local")                  # what labctl's own roles installed, taken back
 """
 
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -148,12 +147,3 @@ def _failed(task: TaskEvent) -> ProvisionError:
     if mend is None and task.status == "unreachable":
         mend = f"check the way to it: ssh {task.host} true"
     return ProvisionError(f"{task.title}: {fault.strip()}", place=task.host, mend=mend)
-
-
-def main() -> None:
-    """`python -m labctl.provision LAB`: provisioning without the rest of the command line."""
-    provision(sys.argv[1], on_task=lambda task: print(task, flush=True))
-
-
-if __name__ == "__main__":
-    main()
