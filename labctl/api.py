@@ -123,6 +123,8 @@ def resume(
         campaign, old = stored.campaign, stored.plan
         with _open(campaign, lab, store.name, share=share) as opened:
             planned = _plan(campaign, opened, quick=old.quick)
+            # Against the merged one: a change that was accepted once is not asked about again.
+            planned = merge(old, planned, store.finished())
             changes = differences(old, planned)
             if changes and not accept_changed_plan:
                 raise PlanChanged(
@@ -131,7 +133,6 @@ def resume(
                     mend="undo the change, or go on with --accept-changed-plan",
                 )
             if changes:
-                planned = merge(old, planned, store.finished())
                 store.write_plan(planned)
                 store.journal("plan-changed", changes=changes)
             else:

@@ -1,7 +1,7 @@
 """What the controller tells: one stream of events, and whoever listens.
 
-Progress bars, the journal, an exporter are observers; adding one touches no other. Events are told on the thread on which
-they happen; an observer that is not thread-safe guards itself.
+Progress bars, the journal, an exporter are observers; adding one touches no other. Events are told one at a time and to
+every observer in the same order, on the thread on which they happen.
 """
 
 from dataclasses import dataclass, field
@@ -90,6 +90,7 @@ class RunEnded:
     """The run is over, or was interrupted with trials left."""
 
     outcomes: dict[str, int]
+    """of all trials that have a result by now, warm-ups left out"""
     left: int
     interrupted: bool
     elapsed_s: float
@@ -111,4 +112,4 @@ class Observer(Protocol):
     """Listens to a run."""
 
     def handle(self, event: Event) -> None:
-        """Take note of an event; must not raise and must not block."""
+        """Take note of an event; must not block. One that raises is told nothing more."""

@@ -4,22 +4,24 @@ A failing trial never ends a campaign. An attempt that was cut off (a node was l
 it is kept aside, and the trial is repeated, here or by `run --resume`.
 """
 
+import logging
 import threading
 import time
 import traceback
-from collections import Counter
+from bisect import insort
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, is_dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Final
 
 from labctl.campaign import Campaign, Plan, PlannedTrial
-from labctl.controller.recording import Context, record_trial
+from labctl.campaign.models import LinkSpec
+from labctl.controller.recording import ITSELF_FAILED, record_trial
+from labctl.controller.summary import BAD, Summary
+from labctl.controller.telling import Journal, Telling
 from labctl.errors import LabctlError, NodeLost
 from labctl.events import (
     AttemptInterrupted,
-    Event,
     Notice,
     Observer,
     Progress,
@@ -31,7 +33,7 @@ from labctl.events import (
 )
 from labctl.lab import Lab, Pair
 from labctl.migration import Interrupted, RawTrial, TrialRun
-from labctl.results import RunStore, TrialRecord
+from labctl.results import RunStore, TrialRecord, load_run
 
 MAX_ATTEMPTS: Final = 5
 """attempts at one trial within one run, before it is given up as failed"""
@@ -40,27 +42,8 @@ LINK_TOLERANCE: Final = 0.03
 _JOIN_POLL_S: Final = 0.2
 _STOP_GRACE_S: Final = 5.0
 """after a stop, before the nodes are closed under a trial that is still going"""
-_BAD: Final = ("failed", "invalid_load")
 
-
-@dataclass
-class Summary:
-    """How a run ended."""
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    left: int = 0
-    interrupted: bool = False
-    fault: LabctlError | None = None
-    """what ended the run before its time, if anything did"""
-
-    @property
-    def exit_code(self) -> int:
-        """0 ran to its end; 1 trials failed or had no valid load; 3 the lab was lost; 130 interrupted."""
-        if self.interrupted:
-            return 130
-        if self.fault is not None:
-            return self.fault.exit_code
-        return 1 if any(self.outcomes[bad] for bad in _BAD) else 0
+_log = logging.getLogger(__name__)
 
 
 class Controller:
@@ -80,31 +63,36 @@ class Controller:
         self._campaign = campaign
         self._plan = plan
         self._lab = lab
+        self._pairs = dict(lab.pairs)
         self._store = store
-        self._observers = (*observers, Journal(store))
+        self._tell = Telling((Journal(store), *observers))
         self._fail_fast = fail_fast
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._told_links: set[str] = set()
+        self._told_links: set[tuple[str, LinkSpec, str]] = set()
         self.summary = Summary()
         wanted = [t for t in plan.trials if t.supported and _matches(t, only)]
         finished = store.finished()
         self._todo = [trial for trial in wanted if trial.number not in finished]
-        self._planned = len(wanted)
+        self._place = {trial.number: place for place, trial in enumerate(wanted)}
+        for stored in load_run(store.path).trials() if finished else ():
+            if stored.record.number in self._place and not stored.record.warmup:
+                self.summary.outcomes[str(stored.record.outcome)] += 1
 
     def run(self) -> Summary:
         """Run what is left of the plan. KeyboardInterrupt stops it cleanly."""
         started = time.monotonic()
         estimate_s = sum(trial.estimate_s for trial in self._todo)
-        done = self._planned - len(self._todo)
-        self._tell(RunStarted(self._store.path, self._store.name, self._planned, done, estimate_s))
+        planned = len(self._place)
+        done = planned - len(self._todo)
         workers = [
             threading.Thread(target=self._work, args=(name,), name=f"pair-{name}")
-            for name in self._lab.pairs
+            for name in self._pairs
         ]
-        for worker in workers:
-            worker.start()
         try:
+            self._tell(RunStarted(self._store.path, self._store.name, planned, done, estimate_s))
+            for worker in workers:
+                worker.start()
             _join(workers)
         except KeyboardInterrupt:
             self.summary.interrupted = True
@@ -121,7 +109,8 @@ class Controller:
 
     def _stop_all(self, workers: Sequence[threading.Thread]) -> None:
         self._stop.set()
-        _join(workers, _STOP_GRACE_S)
+        with suppress(KeyboardInterrupt):  # asked again: no grace
+            _join(workers, _STOP_GRACE_S)
         # Whoever is still in a long request: closing its node ends that at once, and what it started.
         self._lab.close()
         _join(workers)
@@ -129,14 +118,28 @@ class Controller:
     # --- one pair's thread ---
 
     def _work(self, name: str) -> None:
-        try:
-            while (trial := self._next()) is not None:
-                if not self._run_trial(name, trial):
+        while (trial := self._next()) is not None:
+            has_result = False
+            try:
+                has_result = self._run_trial(name, trial)
+            except LabctlError as fault:
+                self._end(fault)
+            except Exception as bug:  # noqa: BLE001 - told, and the trial put back
+                _log.exception("trial %s", trial.name)
+                self._end(LabctlError(f"{ITSELF_FAILED}: {type(bug).__name__}: {bug}"))
+            finally:
+                if not has_result:
                     self._put_back(trial)
-        except LabctlError as fault:
-            with self._lock:
-                self.summary.fault = self.summary.fault or fault
+
+    def _end(self, fault: LabctlError) -> None:
+        """End the run by a fault; of what follows from the end, the first fault's or a person's, people are told."""
+        with self._lock:
+            ending = self._stop.is_set()
+            if not ending:
+                self.summary.fault = fault
             self._stop.set()
+        if ending:
+            self._tell(Notice(f"while the run ended: {fault}"))
 
     def _next(self) -> PlannedTrial | None:
         """Take the next trial; one that ends without a result is put back."""
@@ -145,12 +148,14 @@ class Controller:
 
     def _put_back(self, trial: PlannedTrial) -> None:
         with self._lock:
-            self._todo.insert(0, trial)
+            insort(self._todo, trial, key=lambda other: self._place[other.number])
 
     def _run_trial(self, pair_name: str, planned: PlannedTrial) -> bool:
         """One trial, over as many attempts as it takes; whether it has a result. LabctlError ends the run."""
         for left in reversed(range(MAX_ATTEMPTS)):
-            pair = self._lab.pairs[pair_name]
+            if self._stop.is_set():
+                break
+            pair = self._whole(pair_name)
             attempt = self._store.next_attempt(planned.number)
             started = time.monotonic()
             self._tell(
@@ -163,22 +168,28 @@ class Controller:
                     planned.estimate_s,
                 )
             )
-            raw, cut = self._attempt(pair, planned)
-            if cut is not None and left == 0:
-                raw.outcome, cut = "failed", None
+            raw, has_result = self._attempt(pair, planned)
+            if not (has_result or left or self._stop.is_set()):
+                raw.outcome, has_result = "failed", True
                 raw.reason = f"given up after {MAX_ATTEMPTS} attempts: {raw.reason}"
-            record = self._record(pair, planned, raw, attempt)
-            if cut is None:
+            record = record_trial(
+                self._store, self._plan, planned, raw, pair, self._campaign, attempt=attempt
+            )
+            if has_result:
                 self._finish(record, time.monotonic() - started)
                 return True
             self._tell(AttemptInterrupted(planned.number, planned.name, attempt, raw.reason or ""))
-            if self._stop.is_set():
-                break
-            self._reopen(pair_name)
         return False
 
-    def _attempt(self, pair: Pair, planned: PlannedTrial) -> tuple[RawTrial, LabctlError | None]:
-        """One attempt: what was seen, and what cut it off."""
+    def _whole(self, pair_name: str) -> Pair:
+        """The pair, opened anew when one of its nodes was lost. LabError when that fails."""
+        if self._pairs[pair_name].lost:
+            self._tell(Notice(f"pair {pair_name}: its nodes are started again"))
+            self._pairs[pair_name] = self._lab.reopen(pair_name)
+        return self._pairs[pair_name]
+
+    def _attempt(self, pair: Pair, planned: PlannedTrial) -> tuple[RawTrial, bool]:
+        """One attempt: what was seen, and whether that is a result; it is none where the attempt was cut off."""
         cell = self._plan.cell(planned.cell)
         trial = TrialRun(
             cell,
@@ -198,36 +209,25 @@ class Controller:
             ),
         )
         try:
-            return trial.run(), None
+            return trial.run(), True
         except (NodeLost, Interrupted) as cut:
             trial.raw.outcome = "interrupted"
-            trial.raw.reason = str(cut.fault)
-            return trial.raw, cut
+            trial.raw.reason = f"{cut.place}: {cut.fault}" if cut.place else cut.fault
+            return trial.raw, False
         except Exception:  # noqa: BLE001 - a fault of ours in one trial must not take the others along
             trial.raw.outcome = "failed"
-            trial.raw.reason = "labctl itself failed; controller.log says how"
+            trial.raw.reason = f"{ITSELF_FAILED}; controller.log says how"
             trial.raw.logs["controller"] = traceback.format_exc()
-            return trial.raw, None
-
-    def _record(
-        self, pair: Pair, planned: PlannedTrial, raw: RawTrial, attempt: int
-    ) -> TrialRecord:
-        context = Context(
-            self._campaign.name,
-            self._store.name,
-            pair.name,
-            pair.shared_host,
-            str(pair.a.probe.get("guest_sha256", "")),
-        )
-        cell = self._plan.cell(planned.cell)
-        return record_trial(self._store, planned, cell, raw, context, attempt=attempt)
+            return trial.raw, True
 
     def _finish(self, record: TrialRecord, elapsed_s: float) -> None:
-        if not record.warmup:
-            with self._lock:
+        bad = record.outcome in BAD
+        with self._lock:
+            if not record.warmup:
                 self.summary.outcomes[str(record.outcome)] += 1
-        if self._fail_fast and record.outcome in _BAD:
-            self._stop.set()
+            if bad and self._fail_fast:
+                self.summary.failed_fast = True
+                self._stop.set()
         self._tell(
             TrialEnded(
                 record.number,
@@ -241,49 +241,24 @@ class Controller:
             )
         )
 
-    def _reopen(self, pair_name: str) -> None:
-        self._tell(Notice(f"pair {pair_name}: its nodes are started again"))
-        self._lab.reopen(pair_name)
-        self._told_links.clear()
-
     def _entered(self, pair: Pair, planned: PlannedTrial, state: str, t_ns: int) -> None:
         self._tell(StateEntered(planned.number, state, t_ns))
         if state == "boot":
-            self._tell_link(pair, planned)
+            self._tell_link(pair)
 
-    def _tell_link(self, pair: Pair, planned: PlannedTrial) -> None:
+    def _tell_link(self, pair: Pair) -> None:
         """Tell, once a setting, of a link that is not what was asked."""
-        spec = self._plan.cell(planned.cell).link
-        link = pair.set_link(spec)
-        for way in link.measured:
+        link = pair.link
+        for way in link.measured if link else ():
+            assert link is not None
             off = link.deviation(way)
-            if abs(off) > LINK_TOLERANCE and f"{spec}{way}" not in self._told_links:
-                self._told_links.add(f"{spec}{way}")
-                asked = spec.bandwidth_bits_per_s / 1e9
+            told = (pair.name, link.spec, way)
+            if abs(off) > LINK_TOLERANCE and told not in self._told_links:
+                self._told_links.add(told)
+                asked = link.spec.bandwidth_bits_per_s / 1e9
                 self._tell(
                     Notice(f"the link ({way}) was measured {off:+.1%} off its {asked:g} Gbit/s")
                 )
-
-    def _tell(self, event: Event) -> None:
-        for observer in self._observers:
-            observer.handle(event)
-
-
-class Journal:
-    """The observer that keeps the run's journal."""
-
-    def __init__(self, store: RunStore) -> None:
-        self._store = store
-
-    def handle(self, event: Event) -> None:
-        """Write it down, but for what comes many times a second."""
-        if isinstance(event, Progress | StateEntered):
-            return
-        assert is_dataclass(event)
-        data: dict[str, Any] = asdict(event)
-        data.pop("figures", None)
-        with suppress(LabctlError):
-            self._store.journal(type(event).__name__, **data)
 
 
 def _matches(trial: PlannedTrial, only: str | None) -> bool:

@@ -8,9 +8,9 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any, Protocol
+from concurrent.futures import FIRST_COMPLETED, Future
+from concurrent.futures import wait as wait_for
+from typing import Any, NoReturn, Protocol
 
 from labctl.errors import LabHeld, NodeError, NodeLost, WaitTimeout
 from labctl.lab import waits
@@ -80,14 +80,24 @@ class Node:
         """A request and its answer, within `wait_s`. NodeError, NodeLost, WaitTimeout."""
         return self.result(self.begin(do, **parameters), do, wait_s)
 
-    def result(self, future: Future[Any], wait: str, wait_s: float) -> Any:
-        """The answer to a request that was begun."""
-        try:
-            return future.result(wait_s)
-        except FutureTimeout:
+    def result(
+        self,
+        future: Future[Any],
+        wait: str,
+        wait_s: float,
+        *,
+        unless: Future[NoReturn] | None = None,
+    ) -> Any:
+        """The answer to a request that was begun; or the error of `unless`, when that comes first."""
+        first = {future} if unless is None else {future, unless}
+        wait_for(first, wait_s, FIRST_COMPLETED)
+        if not future.done():
+            if unless is not None and unless.done():
+                unless.result()
             timeout = WaitTimeout(wait, wait_s, place=f"node {self.name}")
             self._end(f"it did not answer: {timeout.fault}")
-            raise timeout from None
+            raise timeout
+        return future.result()
 
     def close(self) -> None:
         """Close the channel; the agent ends what it started."""

@@ -1,93 +1,47 @@
-"""One trial: one migration of one fresh machine, as a state machine.
-
-prepare  the link is set, the observer listens          switching  the source has stopped, the destination does not run yet
-boot     both QEMUs start, the guest beats              postcopy   the destination runs, memory still follows
-fill     the guest fills its memory                     settle     the migration is over, the guest is watched on
-baseline the guest works undisturbed; load is verified  check      every page is compared with what it must hold
-setup    both ends are set up, and read back            closed     both machines are ended, their records collected
-precopy  the migration runs on the source
-"""
+"""One trial: one migration of one fresh machine, through the states of :mod:`labctl.migration.states`."""
 
 import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from labctl.campaign.cells import Cell
 from labctl.campaign.models import TimingSpec
-from labctl.errors import LabctlError, LabError, NodeError, NodeLost, WaitTimeout
+from labctl.errors import LabctlError, NodeError, WaitTimeout
 from labctl.lab import waits as node_waits
-from labctl.lab.pair import End, LinkState, Pair
+from labctl.lab.pair import LinkState, Pair
 from labctl.migration import waits
 from labctl.migration.algorithms import compile_schedule
+from labctl.migration.bench import SIDES, Bench, lost
 from labctl.migration.judge import Judgement, Seen, judge
+from labctl.migration.raw import RawTrial
 from labctl.migration.schedule import Schedule
+from labctl.migration.states import States
 from labctl.migration.transports import TRANSPORTS
-from labctl.node.protocol import unpack
 
 LOAD_TOLERANCE: Final = 0.05
 """a write rate that is more than 5 % off is no valid load"""
+POSTCOPY: Final = "postcopy-active"
+"""QEMU's status after the switch to postcopy"""
 _LEAD_S: Final = 0.1
 """samples begin this long before the migration"""
 _ALIVE_BEATS: Final = 20
 """so many beats after the end show that a side runs"""
-POSTCOPY: Final = "postcopy-active"
-"""QEMU's status after the switch to postcopy"""
-_TRANSITIONS: Final = {
-    "prepare": {"boot", "closed"},
-    "boot": {"fill", "closed"},
-    "fill": {"baseline", "closed"},
-    "baseline": {"setup", "closed"},
-    "setup": {"precopy", "closed"},
-    "precopy": {"switching", "settle", "closed"},
-    "switching": {"postcopy", "settle", "closed"},
-    "postcopy": {"settle", "closed"},
-    "settle": {"check", "closed"},
-    "check": {"closed"},
-    "closed": set[str](),
-}
+_EXPECTED_ON: Final = {"completed": "destination", "cancelled": "source", "failed": "source"}
+"""where the machine should run after a migration that ended so; after any other end nobody knows"""
 
 StateHook = Callable[[str, int], None]
 ProgressHook = Callable[[dict[str, Any]], None]
 
 
-class Interrupted(LabctlError):  # noqa: N818 - named for what happened, as in labctl.errors
-    """The run was asked to stop; the attempt has no result."""
-
-
-class Ends(LabctlError):  # noqa: N818 - same
+class Ends(LabctlError):  # noqa: N818 - named for what happened, as in labctl.errors
     """The trial ends here, with a judgement."""
 
     def __init__(self, judgement: Judgement) -> None:
         super().__init__(judgement.reason or judgement.outcome)
         self.judgement = judgement
-
-
-@dataclass
-class RawTrial:
-    """All that was seen of a trial; what is derived comes later."""
-
-    outcome: str = "interrupted"
-    verdict: str | None = None
-    reason: str | None = None
-    times_ns: dict[str, int] = field(default_factory=dict)
-    """state -> CLOCK_MONOTONIC when it was entered, and migrate_start, migrate_end, baseline_start, baseline_end"""
-    clocks: dict[str, list[dict[str, int]]] = field(default_factory=dict)
-    qemu: dict[str, dict[str, Any]] = field(default_factory=dict)
-    guest: dict[str, Any] = field(default_factory=dict)
-    link: dict[str, Any] = field(default_factory=dict)
-    schedule: dict[str, Any] = field(default_factory=dict)
-    final: dict[str, Any] = field(default_factory=dict)
-    """last `query-migrate` and `query-status` by side"""
-    samples: list[dict[str, Any]] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    logs: dict[str, str] = field(default_factory=dict)
-    beats: bytes = b""
-    vcpus: int = 1
 
 
 class TrialRun:
@@ -104,40 +58,52 @@ class TrialRun:
         on_state: StateHook = lambda _state, _t_ns: None,
         on_progress: ProgressHook = lambda _progress: None,
     ) -> None:
+        self.raw = RawTrial(vcpus=cell.guest.vcpus)
         self._cell = cell
         self._timing = timing
         self._pair = pair
         self._direction = direction
-        self._source, self._destination = pair.ends(direction)
-        self._sides = {"source": self._source, "destination": self._destination}
-        self._stop = stop
+        self._bench = Bench(pair, direction, self.raw, stop)
         self._on_state = on_state
         self._on_progress = on_progress
         self._nonce = random.getrandbits(32) or 1
-        self._state = ""
-        self._state_lock = threading.Lock()
-        self.raw = RawTrial(vcpus=cell.guest.vcpus)
+        self._states = States(self._note_state)
+        self._enter = self._states.enter
 
     def run(self) -> RawTrial:
         """Run it. NodeLost when a node is gone, Interrupted when the run was asked to stop."""
         try:
-            self._listen()
-            self._prepare()
-            self._boot()
-            self._baseline()
-            schedule = self._set_up()
-            result = self._migrate(schedule)
-            self._finish(result)
+            self._go_through()
         except Ends as end:
             self._conclude(end.judgement)
-        except (NodeLost, Interrupted, LabError):
-            raise
         except (NodeError, WaitTimeout) as error:
             where = f"{error.place}: " if error.place else ""
-            self._conclude(Judgement("failed", None, f"in {self._state}: {where}{error.fault}"))
+            state = self._states.state
+            self._conclude(Judgement("failed", None, f"in {state}: {where}{error.fault}"))
         finally:
-            self._close()
+            faults = self._bench.collect()
+            self._enter("closed")
+        if faults and self.raw.outcome != "failed":
+            self._doubt(faults)
         return self.raw
+
+    def _go_through(self) -> None:
+        self._listen()
+        self._prepare()
+        self._boot()
+        self._baseline()
+        schedule = self._set_up()
+        result = self._migrate(schedule)
+        self._finish(result)
+
+    def _doubt(self, faults: list[LabctlError]) -> None:
+        """A result without what was seen is none: repeated where a node was lost, else failed."""
+        gone = lost(faults)
+        if gone is not None:
+            raise gone
+        missing = "; ".join(self.raw.not_collected)
+        reason = f"{self.raw.outcome}, but not all that was seen could be had: {missing}"
+        self._conclude(Judgement("failed", self.raw.verdict, reason))
 
     # --- the states ---
 
@@ -145,40 +111,21 @@ class TrialRun:
         self._enter("prepare")
         link = self._pair.set_link(self._cell.link)
         self.raw.link = _describe_link(link, self._direction)
-        started = self._pair.observer.call("observe.start", nonce=self._nonce)
-        self._anchor("observer", started)
-        self._beats_paths: dict[str, str] = started["paths"]
+        self._bench.observe(self._nonce)
 
     def _boot(self) -> None:
         self._enter("boot")
-        starting: dict[str, Future[Any]] = {
-            side: end.node.begin(
-                "machine.start", machine=self._machine(side, end), timeout_s=waits.START_S
-            )
-            for side, end in self._sides.items()
-        }
-        for side, end in self._sides.items():
-            wait_s = waits.START_S + node_waits.ANSWER_GRACE_S
-            started = end.node.result(starting[side], "QEMU's start", wait_s)
-            caps = end.capabilities
-            self.raw.qemu[side] = {
-                "host": end.host,
-                "version": caps.qemu_version,
-                "path": caps.qemu_path,
-                "machine_type": caps.machine_type,
-                "accelerator": caps.accelerator,
-                **started,
-            }
-        self._beat("source", "the guest's first beat", waits.BOOT_S)
+        self._bench.boot(self._cell.guest, self._nonce)
+        self._bench.beat("source", "the guest's first beat", waits.BOOT_S)
         self._enter("fill")
         fill_s = waits.fill_s(self._cell.guest.memory_bytes)
-        state = self._beat("source", "the fill of the guest's memory", fill_s, phase="run")
+        state = self._bench.beat("source", "the fill of the guest's memory", fill_s, phase="run")
         self.raw.guest = {"hello": state["hello"], "nonce": self._nonce}
 
     def _baseline(self) -> None:
         self._enter("baseline")
         started = time.monotonic_ns()
-        self._watch(self._timing.baseline_s)
+        self._bench.watch(self._timing.baseline_s)
         rate = self._pair.observer.call("observe.rate", since_ns=started)
         self.raw.times_ns["baseline_start"] = started
         self.raw.times_ns["baseline_end"] = time.monotonic_ns()
@@ -198,32 +145,31 @@ class TrialRun:
         self._enter("setup")
         schedule = compile_schedule(self._cell)
         transport = TRANSPORTS[self._cell.transport]
-        for end in self._sides.values():
+        for side in SIDES:
             states = [{"capability": n, "state": s} for n, s in schedule.capabilities.items()]
-            self._qmp(end, "migrate-set-capabilities", capabilities=states)
-            self._qmp(end, "migrate-set-parameters", **schedule.parameters)
-        address = self._destination.address
-        self._qmp(self._destination, "migrate-incoming", uri=transport.listen_uri(address))
-        incoming = self._qmp(self._destination, "query-migrate")
+            self._bench.qmp(side, "migrate-set-capabilities", capabilities=states)
+            self._bench.qmp(side, "migrate-set-parameters", **schedule.parameters)
+        address = self._bench.ends["destination"].address
+        self._bench.qmp("destination", "migrate-incoming", uri=transport.listen_uri(address))
+        incoming = self._bench.qmp("destination", "query-migrate")
         schedule = schedule.with_uri(transport.connect_uri(address, incoming))
-        for side, end in self._sides.items():
-            self._read_back(side, end, schedule)
+        for side in SIDES:
+            self._read_back(side, schedule)
         self.raw.schedule = {
             "source": schedule.for_source(),
             "destination": schedule.for_destination(),
         }
-        for side, end in self._sides.items():
-            self._anchor(side, end.node.call("sample.start", interface=end.interface))
-        self._watch(_LEAD_S)
-        self._destination.node.call("schedule.arm", schedule=schedule.for_destination())
+        self._bench.sample()
+        self._bench.watch(_LEAD_S)
+        destination = self._bench.ends["destination"].node
+        destination.call("schedule.arm", schedule=schedule.for_destination())
         return schedule
 
-    def _read_back(self, side: str, end: End, schedule: Schedule) -> None:
+    def _read_back(self, side: str, schedule: Schedule) -> None:
         """What is in force; a capability or parameter that was asked for and is not is a failure."""
-        in_force = {
-            c["capability"]: c["state"] for c in self._qmp(end, "query-migrate-capabilities")
-        }
-        parameters = self._qmp(end, "query-migrate-parameters")
+        capabilities = self._bench.qmp(side, "query-migrate-capabilities")
+        in_force = {c["capability"]: c["state"] for c in capabilities}
+        parameters = self._bench.qmp(side, "query-migrate-parameters")
         self.raw.qemu[side]["capabilities_in_force"] = in_force
         self.raw.qemu[side]["parameters_in_force"] = parameters
         asked = {**schedule.capabilities, **schedule.parameters}
@@ -234,14 +180,13 @@ class TrialRun:
             if found.get(name) != value
         ]
         if wrong:
-            raise Ends(
-                Judgement("failed", "on_source", f"not in force on the {side}: {'; '.join(wrong)}")
-            )
+            reason = f"not in force on the {side}: {'; '.join(wrong)}"
+            raise Ends(Judgement("failed", "on_source", reason))
 
     def _migrate(self, schedule: Schedule) -> dict[str, Any]:
         self._enter("precopy")
         wait_s = schedule.hard_limit_s + node_waits.ANSWER_GRACE_S
-        result: dict[str, Any] = self._source.node.call(
+        result: dict[str, Any] = self._bench.ends["source"].node.call(
             "schedule.run", wait_s=wait_s, schedule=schedule.for_source()
         )
         self.raw.times_ns["migrate_start"] = result["start_ns"]
@@ -251,24 +196,25 @@ class TrialRun:
 
     def _finish(self, result: dict[str, Any]) -> None:
         """Settle, see who beats, check the memory, conclude."""
-        expected = "destination" if result["status"] == "completed" else "source"
+        expected = _EXPECTED_ON.get(result["status"])
         error: str | None = None
-        try:
-            self._beat(expected, f"the guest's beats on the {expected}", waits.RESUME_S, beats=1)
-        except NodeError as missing:
-            error = missing.fault
+        if expected is not None:
+            try:
+                wait = f"the guest's beats on the {expected}"
+                self._bench.beat(expected, wait, waits.RESUME_S, beats=1)
+            except NodeError as missing:
+                error = missing.fault
         self._enter("settle")
-        self._watch(self._timing.settle_s)
         alive = self._who_beats()
         checked, identical = False, False
         if expected == "destination" and alive["destination"]:
             checked, identical, said = self._check()
             error = error or said
-        for side, end in self._sides.items():
-            with suppress(NodeError):
+        for side in SIDES:
+            with suppress(NodeError):  # a QEMU that has ended says nothing more
                 self.raw.final[side] = {
-                    "migrate": self._qmp(end, "query-migrate"),
-                    "status": self._qmp(end, "query-status"),
+                    "migrate": self._bench.qmp(side, "query-migrate"),
+                    "status": self._bench.qmp(side, "query-status"),
                 }
         seen = Seen(
             status=result["status"],
@@ -282,21 +228,28 @@ class TrialRun:
         self._conclude(judge(seen))
 
     def _who_beats(self) -> dict[str, bool]:
-        """Which side's count grows, from now."""
-        before = self._pair.observer.call("observe.state")["sides"]
+        """Who beats, watched while the machine settles: where it runs it must do so to the end; one beat of the other
+        side in all that time is a second machine.
+        """
+        before = self._bench.beats_now()
+        self._bench.watch(self._timing.settle_s)
+        settled = self._bench.beats_now()
+        runs = "destination" if settled["destination"] else "source"
+        other = "source" if runs == "destination" else "destination"
         with suppress(NodeError):
-            side = "destination" if before["destination"]["count"] else "source"
-            self._beat(side, "beats", 1.0, beats=_ALIVE_BEATS)
-        after = self._pair.observer.call("observe.state")["sides"]
-        return {side: after[side]["count"] > before[side]["count"] for side in self._sides}
+            self._bench.beat(runs, "beats", waits.ALIVE_S, beats=_ALIVE_BEATS)
+        after = self._bench.beats_now()
+        return {runs: after[runs] > settled[runs], other: after[other] > before[other]}
 
     def _check(self) -> tuple[bool, bool, str | None]:
         """Every page against what it must hold: (checked, identical, what was wrong)."""
         self._enter("check")
-        self._destination.node.call("machine.guest", command="K")
         wait_s = waits.check_s(self._cell.guest.memory_bytes)
         try:
-            state = self._beat("destination", "the check of the guest's memory", wait_s, reports=1)
+            self._bench.ends["destination"].node.call("machine.guest", command="K")
+            state = self._bench.beat(
+                "destination", "the check of the guest's memory", wait_s, reports=1
+            )
         except NodeError as missing:
             return False, False, missing.fault
         report = state["reports"][-1]
@@ -312,82 +265,10 @@ class TrialRun:
             wrong.append("the beats' sequence went backwards")
         return True, not wrong, "; ".join(wrong) or None
 
-    def _close(self) -> None:
-        """End both machines and collect what they and the observer have seen; never raises."""
-        for side, end in self._sides.items():
-            end.node.on_event = None
-            with suppress(LabctlError):
-                stopped = end.node.call("sample.stop", wait_s=node_waits.TRANSFER_S)
-                self._anchor(side, stopped)
-                self.raw.samples += [{**sample, "side": side} for sample in stopped["samples"]]
-            with suppress(LabctlError):
-                ended = end.node.call("machine.end", wait_s=waits.END_S + node_waits.TRANSFER_S)
-                self.raw.events += [{**event, "side": side} for event in ended["events"]]
-                self.raw.logs[side] = ended["log"]
-        with suppress(LabctlError):
-            taken = self._pair.observer.call("observe.take", wait_s=node_waits.TRANSFER_S)
-            self._anchor("observer", taken)
-            self.raw.beats = unpack(taken["records"])
-            self.raw.vcpus = taken["vcpus"] or self.raw.vcpus
-            self.raw.guest["beats_skipped_bytes"] = taken["skipped_bytes"]
-        with suppress(LabctlError):
-            self._enter("closed")
-        self.raw.events.sort(key=lambda event: int(event["t_ns"]))
-
     # --- helpers ---
 
-    def _machine(self, side: str, end: End) -> dict[str, Any]:
-        guest = self._cell.guest
-        caps = end.capabilities
-        return {
-            "name": side,
-            "qemu": caps.qemu_path,
-            "machine_type": caps.machine_type,
-            "accelerator": caps.accelerator,
-            "vcpus": guest.vcpus,
-            "memory_bytes": guest.memory_bytes,
-            "kernel": end.kernel,
-            "append": (
-                f"nonce={self._nonce:08x} ws={guest.working_set_bytes} "
-                f"rate={guest.write_rate_bytes_per_s} pattern={guest.pattern} fill={guest.fill} "
-                f"vcpus={guest.vcpus} seed={guest.seed} beat_us=500"
-            ),
-            "beats_socket": self._beats_paths[side],
-            "incoming": side == "destination",
-            "uid": self._pair.caller.get("uid"),
-            "gid": self._pair.caller.get("gid"),
-        }
-
-    def _beat(self, side: str, name: str, timeout_s: float, **wanted: Any) -> dict[str, Any]:
-        """Wait until a side's beats are as wanted; the observer's state then."""
-        if self._stop.is_set():
-            raise Interrupted("the run was asked to stop")
-        state: dict[str, Any] = self._pair.observer.call(
-            "observe.wait",
-            wait_s=timeout_s + node_waits.ANSWER_GRACE_S,
-            side=side,
-            name=name,
-            timeout_s=timeout_s,
-            **wanted,
-        )
-        return state
-
-    def _watch(self, seconds: float) -> None:
-        """Let the guest be observed for a while."""
-        if self._stop.wait(seconds):
-            raise Interrupted("the run was asked to stop")
-
-    def _qmp(self, end: End, execute: str, /, **arguments: Any) -> Any:
-        return end.node.call(
-            "machine.qmp",
-            wait_s=waits.QMP_S + node_waits.ANSWER_GRACE_S,
-            execute=execute,
-            arguments=arguments,
-            timeout_s=waits.QMP_S,
-        )
-
     def _qemu_error(self) -> str | None:
-        for side in self._sides:
+        for side in SIDES:
             said = self.raw.final.get(side, {}).get("migrate", {}).get("error-desc")
             if said:
                 return f"{side}: {said}"
@@ -397,9 +278,6 @@ class TrialRun:
         self.raw.outcome = judgement.outcome
         self.raw.verdict = judgement.verdict
         self.raw.reason = judgement.reason
-
-    def _anchor(self, side: str, reply: dict[str, Any]) -> None:
-        self.raw.clocks.setdefault(side, []).append(reply["anchor"])
 
     def _listen(self) -> None:
         """Follow the migration by what both nodes tell as it happens.
@@ -412,35 +290,26 @@ class TrialRun:
             if event == "progress":
                 self._on_progress(data)
             elif event == "runstate" and data["event"] == "STOP":
-                self._follow("switching", data["t_ns"])
+                self._states.follow(("switching",), data["t_ns"])
+            elif event == "machine-ended":
+                self._bench.machine_ended("source", data)
 
         def on_destination(event: str, data: dict[str, Any]) -> None:
             if event == "migration":
                 statuses.add(data["status"])
             elif event == "runstate" and data["event"] == "RESUME" and POSTCOPY in statuses:
-                self._follow("postcopy", data["t_ns"])
+                self._states.follow(("switching", "postcopy"), data["t_ns"])
+            elif event == "machine-ended":
+                self._bench.machine_ended("destination", data)
 
-        self._source.node.on_event = on_source
-        self._destination.node.on_event = on_destination
+        self._bench.ends["source"].node.on_event = on_source
+        self._bench.ends["destination"].node.on_event = on_destination
 
-    def _follow(self, state: str, t_ns: int) -> None:
-        """Enter a state of the migration, unless what is told comes too late for it."""
-        with suppress(LabctlError):
-            if state == "postcopy" and self._state == "precopy":
-                self._enter("switching", t_ns)
-            self._enter(state, t_ns)
-
-    def _enter(self, state: str, t_ns: int | None = None) -> None:
-        """Enter a state, as the state machine allows. LabctlError when it does not."""
-        with self._state_lock:
-            if self._state and state not in _TRANSITIONS[self._state]:
-                raise LabctlError(f"a trial cannot go from {self._state} to {state}")
-            self._state = state
-            entered = t_ns if t_ns is not None else time.monotonic_ns()
-            self.raw.times_ns[state] = entered
+    def _note_state(self, state: str, t_ns: int) -> None:
+        self.raw.times_ns[state] = t_ns
         self.raw.events.append(
             {
-                "t_ns": entered,
+                "t_ns": t_ns,
                 "side": "controller",
                 "kind": "state",
                 "name": state,
@@ -448,7 +317,7 @@ class TrialRun:
                 "data": {},
             }
         )
-        self._on_state(state, entered)
+        self._on_state(state, t_ns)
 
 
 def _mib_per_s(bytes_per_s: float) -> str:

@@ -12,10 +12,10 @@ FILL_BASE_S: Final = 10.0
 """beside the fill's share of memory"""
 QMP_S: Final = 15.0
 """a QMP command that is not the migration itself"""
-LISTEN_S: Final = 10.0
-"""the destination listens and says where"""
 RESUME_S: Final = 15.0
 """the guest beats on the side that QEMU says it runs on"""
+ALIVE_S: Final = 1.0
+"""a machine that runs beats some more"""
 CHECK_BASE_S: Final = 10.0
 """beside the check's share of memory"""
 END_S: Final = 20.0

@@ -225,6 +225,8 @@ class TrialRecord(Part):
     """The destination's."""
     final_status: dict[str, Any] = Field(default_factory=dict)
     """Last reply to query-status, by side."""
+    not_collected: list[str] = Field(default_factory=list)
+    """What should be here and could not be had, and why."""
     figures: dict[str, Scalar] = Field(default_factory=dict)
     """The derived columns of the frame."""
 

@@ -1,0 +1,211 @@
+"""What a trial stands on: both ends and the observer, as it speaks with them, and all they have to tell."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, NoReturn
+
+from labctl.campaign.specs import GuestSpec
+from labctl.errors import LabctlError, NodeError, NodeLost
+from labctl.lab import waits as node_waits
+from labctl.lab.pair import End, Pair
+from labctl.migration import waits
+from labctl.migration.raw import RawTrial
+from labctl.node.protocol import unpack
+
+SIDES = ("source", "destination")
+
+
+class Interrupted(LabctlError):  # noqa: N818 - named for what happened, as in labctl.errors
+    """The run was asked to stop; the attempt has no result."""
+
+
+class Bench:
+    """One pair in one direction, for one trial. Every wait on it may raise Interrupted when the run was asked to stop."""
+
+    def __init__(self, pair: Pair, direction: str, raw: RawTrial, stop: threading.Event) -> None:
+        source, destination = pair.ends(direction)
+        self.ends = {"source": source, "destination": destination}
+        self.observer = pair.observer
+        self._caller = pair.caller
+        self._raw = raw
+        self._stop = stop
+        self._observing = False
+        self._died: dict[str, Future[NoReturn]] = {side: Future() for side in SIDES}
+        self.beat_sockets: dict[str, str] = {}
+
+    # --- to the observer ---
+
+    def observe(self, nonce: int) -> None:
+        """Let the observer wait for the beats of the guest with this nonce."""
+        started = self.observer.call("observe.start", nonce=nonce)
+        self._observing = True
+        self.beat_sockets = started["paths"]
+        self.anchor("observer", started)
+
+    def beat(self, side: str, name: str, timeout_s: float, **wanted: Any) -> dict[str, Any]:
+        """Wait until a side's beats are as wanted, or its QEMU ends; the observer's state then."""
+        self._heed_stop()
+        answer = self.observer.begin(
+            "observe.wait", side=side, name=name, timeout_s=timeout_s, **wanted
+        )
+        wait_s = timeout_s + node_waits.ANSWER_GRACE_S
+        state: dict[str, Any] = self.observer.result(answer, name, wait_s, unless=self._died[side])
+        return state
+
+    def beats_now(self) -> dict[str, int]:
+        """How many beats came from each side until now."""
+        sides = self.observer.call("observe.state")["sides"]
+        return {side: int(sides[side]["count"]) for side in SIDES}
+
+    def watch(self, seconds: float) -> None:
+        """Let the guest be observed for a while."""
+        if self._stop.wait(seconds):
+            self._heed_stop()
+
+    # --- to the machines ---
+
+    def boot(self, guest: GuestSpec, nonce: int) -> None:
+        """Start both QEMUs, the destination's waiting for the migration."""
+        starting = {
+            side: end.node.begin(
+                "machine.start", machine=self._machine(side, guest, nonce), timeout_s=waits.START_S
+            )
+            for side, end in self.ends.items()
+        }
+        for side, end in self.ends.items():
+            wait_s = waits.START_S + node_waits.ANSWER_GRACE_S
+            started = end.node.result(starting[side], "QEMU's start", wait_s)
+            caps = end.capabilities
+            self._raw.qemu[side] = {
+                "host": end.host,
+                "version": caps.qemu_version,
+                "path": caps.qemu_path,
+                "machine_type": caps.machine_type,
+                "accelerator": caps.accelerator,
+                **started,
+            }
+
+    def qmp(self, side: str, execute: str, /, **arguments: Any) -> Any:
+        """One QMP command on a side."""
+        return self.ends[side].node.call(
+            "machine.qmp",
+            wait_s=waits.QMP_S + node_waits.ANSWER_GRACE_S,
+            execute=execute,
+            arguments=arguments,
+            timeout_s=waits.QMP_S,
+        )
+
+    def sample(self) -> None:
+        """Let both sides sample until `collect`, and note the link's counters before."""
+        self._raw.link["counters_before"] = self._counters()
+        for side, end in self.ends.items():
+            self.anchor(side, end.node.call("sample.start", interface=end.interface))
+
+    def machine_ended(self, side: str, said: dict[str, Any]) -> None:
+        """A node tells that its QEMU ended by itself: nobody needs to wait for its beats any more."""
+        log = f": {said['log']}" if said.get("log") else ""
+        if not self._died[side].done():
+            self._died[side].set_exception(
+                NodeError(
+                    f"its QEMU ended with status {said.get('returncode')}{log}",
+                    code="qemu-died",
+                    place=f"node {self.ends[side].node.name}",
+                )
+            )
+
+    def anchor(self, side: str, reply: dict[str, Any]) -> None:
+        """Keep the clock anchor of a reply."""
+        self._raw.clocks.setdefault(side, []).append(reply["anchor"])
+
+    # --- at the end ---
+
+    def collect(self) -> list[LabctlError]:
+        """End both machines and collect what they and the observer have seen. Raises nothing: what could not be
+        had is noted in the raw trial, and its faults are returned.
+        """
+        faults: list[LabctlError] = []
+        for end in self.ends.values():
+            end.node.on_event = None
+        steps: list[tuple[str, Callable[[], None]]] = [
+            ("the link's counters", self._collect_counters)
+        ]
+        for side in SIDES:
+            steps.append((f"the {side}'s samples", partial(self._collect_samples, side)))
+            steps.append((f"the {side}'s events", partial(self._collect_machine, side)))
+        steps.append(("the beats", self._collect_beats))
+        for what, step in steps:
+            try:
+                step()
+            except LabctlError as fault:
+                faults.append(fault)
+                self._raw.not_collected.append(f"{what}: {fault.fault}")
+        self._raw.events.sort(key=lambda event: int(event["t_ns"]))
+        return faults
+
+    def _collect_counters(self) -> None:
+        if "counters_before" in self._raw.link:
+            self._raw.link["counters_after"] = self._counters()
+
+    def _collect_samples(self, side: str) -> None:
+        stopped = self.ends[side].node.call("sample.stop", wait_s=node_waits.TRANSFER_S)
+        self.anchor(side, stopped)
+        self._raw.samples += [{**sample, "side": side} for sample in stopped["samples"]]
+        self._raw.not_collected += [f"a sample of the {side}: {said}" for said in stopped["faults"]]
+
+    def _collect_machine(self, side: str) -> None:
+        wait_s = waits.END_S + node_waits.TRANSFER_S
+        ended = self.ends[side].node.call("machine.end", wait_s=wait_s)
+        self._raw.events += [{**event, "side": side} for event in ended["events"]]
+        self._raw.logs[side] = ended["log"]
+        if ended["died"] and side in self._raw.qemu:
+            self._raw.qemu[side]["died_with_status"] = ended["returncode"]
+
+    def _collect_beats(self) -> None:
+        if not self._observing:
+            return
+        taken = self.observer.call("observe.take", wait_s=node_waits.TRANSFER_S)
+        self.anchor("observer", taken)
+        self._raw.beats = unpack(taken["records"])
+        self._raw.vcpus = taken["vcpus"] or self._raw.vcpus
+        self._raw.guest["beats_skipped_bytes"] = taken["skipped_bytes"]
+
+    # --- helpers ---
+
+    def _heed_stop(self) -> None:
+        if self._stop.is_set():
+            raise Interrupted("the run was asked to stop")
+
+    def _counters(self) -> dict[str, Any]:
+        return {
+            side: end.node.call("link.describe", interface=end.interface)
+            for side, end in self.ends.items()
+        }
+
+    def _machine(self, side: str, guest: GuestSpec, nonce: int) -> dict[str, Any]:
+        end: End = self.ends[side]
+        caps = end.capabilities
+        return {
+            "name": side,
+            "qemu": caps.qemu_path,
+            "machine_type": caps.machine_type,
+            "accelerator": caps.accelerator,
+            "vcpus": guest.vcpus,
+            "memory_bytes": guest.memory_bytes,
+            "kernel": end.kernel,
+            "append": (
+                f"nonce={nonce:08x} ws={guest.working_set_bytes} "
+                f"rate={guest.write_rate_bytes_per_s} pattern={guest.pattern} fill={guest.fill} "
+                f"vcpus={guest.vcpus} seed={guest.seed} beat_us=500"
+            ),
+            "beats_socket": self.beat_sockets[side],
+            "incoming": side == "destination",
+            "uid": self._caller.get("uid"),
+            "gid": self._caller.get("gid"),
+        }
+
+
+def lost(faults: list[LabctlError]) -> NodeLost | None:
+    """The node that was lost, if one was."""
+    return next((fault for fault in faults if isinstance(fault, NodeLost)), None)

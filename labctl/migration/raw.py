@@ -1,0 +1,29 @@
+"""What was seen of a trial, before anything is derived from it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class RawTrial:
+    """All that was seen of a trial; what is derived comes later."""
+
+    outcome: str = "interrupted"
+    verdict: str | None = None
+    reason: str | None = None
+    times_ns: dict[str, int] = field(default_factory=dict)
+    """state -> CLOCK_MONOTONIC when it was entered, and migrate_start, migrate_end, baseline_start, baseline_end"""
+    clocks: dict[str, list[dict[str, int]]] = field(default_factory=dict)
+    qemu: dict[str, dict[str, Any]] = field(default_factory=dict)
+    guest: dict[str, Any] = field(default_factory=dict)
+    link: dict[str, Any] = field(default_factory=dict)
+    schedule: dict[str, Any] = field(default_factory=dict)
+    final: dict[str, Any] = field(default_factory=dict)
+    """last `query-migrate` and `query-status` by side"""
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    logs: dict[str, str] = field(default_factory=dict)
+    beats: bytes = b""
+    vcpus: int = 1
+    not_collected: list[str] = field(default_factory=list)
+    """what should be here and could not be had, and why"""
