@@ -51,9 +51,16 @@ def state_root() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def open_pair() -> Iterator[Lab]:
+def lab_root() -> Iterator[Path]:
+    """The state root of `open_pair`."""
+    with own_state_root() as root:
+        yield root
+
+
+@pytest.fixture(scope="session")
+def open_pair(lab_root: Path) -> Iterator[Lab]:
     """An open lab for the tests that need a pair and not a run."""
-    with own_state_root(), open_lab("local", "system-test") as lab:
+    with open_lab("local", "system-test") as lab:
         yield lab
 
 

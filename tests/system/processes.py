@@ -61,6 +61,12 @@ def of_state_root(root: Path) -> list[Process]:
     return list(_of_state_root(root))
 
 
+def qemu_of(root: Path, role: str) -> Process:
+    """The one QEMU of that role."""
+    (found,) = [p for p in of_state_root(root) if p.is_qemu and p.role == role]
+    return found
+
+
 def _of_state_root(root: Path) -> Iterator[Process]:
     wanted = f"{VARIABLE}={root}".encode()
     for entry in Path("/proc").iterdir():
