@@ -66,7 +66,7 @@ def labctl(
     if verbose and quiet:
         raise InputError("-v and -q contradict each other", mend="leave one out")
     ctx.obj = Settings(-1 if quiet else min(verbose, 2), log_file)
-    set_up(ctx.obj.verbosity, log_file)
+    ctx.call_on_close(set_up(ctx.obj.verbosity, log_file))
 
 
 VERBS: tuple[Callable[..., None], ...] = (

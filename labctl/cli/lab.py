@@ -4,12 +4,15 @@ import getpass
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labctl.cli.console import err, live, say, say_json, tell
-from labctl.cli.options import JsonOption, LabArgument, as_typed, may_ask
+from labctl.cli.options import JsonOption, LabArgument, as_typed, may_ask, settings
+from labctl.cli.root import Settings
 from labctl.errors import InputError, LabError
 
 if TYPE_CHECKING:
@@ -71,6 +74,7 @@ def clean(name: LabArgument, *, as_json: JsonOption = False) -> None:
 
 @lab.command()
 def provision(
+    ctx: typer.Context,
     name: LabArgument,
     *,
     yes: YesOption = False,
@@ -83,40 +87,67 @@ def provision(
     """
     from labctl.provision import provision as play
 
-    password = sudo_password(name)
-    if check or not yes:
-        tell(f"{name}: looking, nothing is changed yet")
-        would = play(name, check=True, diff=diff, on_task=told, become_password=password)
-        if _nothing(would) or check:
-            return
-        _ask(name, would, "provision")
-    done = play(name, diff=diff, on_task=told, become_password=password)
-    say(f"{name}: {_tasks(done)} changed, {done.ok - len(done.changed)} as it should be")
+    playing = partial(play, name, diff=diff, become_password=sudo_password(name))
+    _play(playing, settings(ctx), name, "provision", check=check, yes=yes)
 
 
 @lab.command()
-def unprovision(name: LabArgument, *, yes: YesOption = False, check: CheckOption = False) -> None:
+def unprovision(
+    ctx: typer.Context, name: LabArgument, *, yes: YesOption = False, check: CheckOption = False
+) -> None:
     """Take back what provision installed.
 
     Nothing that was there before it is touched. Shows what it will change, and asks.
     """
     from labctl.provision import unprovision as play
 
-    password = sudo_password(name)
+    playing = partial(play, name, become_password=sudo_password(name))
+    _play(playing, settings(ctx), name, "unprovision", check=check, yes=yes)
+
+
+def _play(
+    playing: "Callable[..., ProvisionResult]",
+    settings: Settings,
+    name: str,
+    verb: str,
+    *,
+    check: bool,
+    yes: bool,
+) -> None:
+    """Find out what would change, ask, change it: as far as the options say."""
+    told = None if settings.quiet else _told
     if check or not yes:
-        tell(f"{name}: looking, nothing is changed yet")
-        would = play(name, check=True, on_task=told, become_password=password)
-        if _nothing(would) or check:
+        tell(f"{name}: looking; nothing is changed yet")
+        would = playing(check=True, on_task=told)
+        if not would.changed:
+            say("nothing would change")
             return
-        _ask(name, would, "unprovision")
-    done = play(name, on_task=told, become_password=password)
-    say(f"{name}: {_tasks(done)} changed")
+        say("would change:")
+        for task in would.changed:
+            say(f"  {task.host}: {task.title}{f': {task.message}' if task.message else ''}")
+        if check:
+            return
+        _ask(name, verb)
+    changed = len(playing(on_task=told).changed)
+    say(f"{name}: {changed or 'no'} task{'' if changed == 1 else 's'} changed anything")
 
 
-def told(task: "TaskEvent") -> None:
+def _told(task: "TaskEvent") -> None:
     """One line for a task that ended; those that had nothing to do are passed over."""
     if task.status != "skipped":
-        tell(f"  {task}")
+        err().print(f"  {task}", style="dim" if task.status == "ok" else "bold", soft_wrap=True)
+
+
+def _ask(name: str, verb: str) -> None:
+    """Go on, or end here."""
+    if not sys.stdin.isatty():
+        raise InputError(
+            "nobody can be asked here",
+            mend=f"to do it without a question: {as_typed('labctl', 'lab', verb, name, '--yes')}",
+        )
+    if not typer.confirm("change that?"):
+        say("nothing was changed")
+        raise typer.Exit
 
 
 def sudo_password(name: str) -> str | None:
@@ -137,28 +168,3 @@ def sudo_password(name: str) -> str | None:
     if asks.returncode == 0:
         return None
     return getpass.getpass(f"[sudo] password for {getpass.getuser()}: ")
-
-
-def _nothing(would: "ProvisionResult") -> bool:
-    if not would.changed:
-        say("nothing would change")
-    return not would.changed
-
-
-def _ask(name: str, would: "ProvisionResult", verb: str) -> None:
-    """Go on, or end here."""
-    say(f"{_tasks(would)} would change:")
-    for task in would.changed:
-        say(f"  {task.host}: {task.title}{f': {task.message}' if task.message else ''}")
-    if not sys.stdin.isatty():
-        raise InputError(
-            "nobody can be asked here",
-            mend=f"to change it without a question: {as_typed('labctl', 'lab', verb, name, '--yes')}",
-        )
-    if not typer.confirm("change that?"):
-        say("nothing was changed")
-        raise typer.Exit
-
-
-def _tasks(result: "ProvisionResult") -> str:
-    return f"{len(result.changed)} task{'' if len(result.changed) == 1 else 's'}"

@@ -4,63 +4,81 @@ The run's events are logged as they are told. What a user types is not: nothing 
 """
 
 import logging
+import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from labctl.cli.console import err
 from labctl.errors import InputError
-from labctl.events import Event, Notice, Progress, StateEntered
+from labctl.events import Event, Progress, StateEntered
 
 LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
+FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(threadName)s: %(message)s"
 log = logging.getLogger("labctl.events")
 
 
-def set_up(verbosity: int, log_file: Path | None) -> None:
-    """Send the package's logging where the options say. Raises InputError."""
-    root = logging.getLogger()
-    for handler in [h for h in root.handlers if isinstance(h, Stderr | logging.FileHandler)]:
-        root.removeHandler(handler)  # of a call before, in one process
-        handler.close()
-    stderr = Stderr()
-    stderr.setLevel(LEVELS[verbosity])
-    root.addHandler(stderr)
-    logging.captureWarnings(capture=True)
-    lowest = LEVELS[verbosity]
+def set_up(verbosity: int, log_file: Path | None) -> Callable[[], None]:
+    """Send logging where the options say; what undoes that. Raises InputError."""
+    root, own = logging.getLogger(), logging.getLogger("labctl")
+    handlers: list[logging.Handler] = [Stderr(LEVELS[verbosity])]
     if log_file is not None:
         try:
-            to_file = logging.FileHandler(log_file, encoding="utf-8")
+            handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
         except OSError as error:
             raise InputError(
                 f"cannot be written: {error.strerror}",
                 place=str(log_file),
                 mend="name a file in a folder that exists",
             ) from None
-        to_file.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(threadName)s: %(message)s")
-        )
-        root.addHandler(to_file)
-        lowest = logging.DEBUG
-    logging.getLogger("labctl").setLevel(lowest)
+        handlers[-1].setFormatter(logging.Formatter(FORMAT))
+    for handler in handlers:
+        root.addHandler(handler)
+    before = own.level
+    own.setLevel(logging.DEBUG if log_file is not None else LEVELS[verbosity])
+    logging.captureWarnings(capture=True)
+
+    def undo() -> None:
+        logging.captureWarnings(capture=False)
+        own.setLevel(before)
+        for handler in handlers:
+            root.removeHandler(handler)
+            handler.close()
+
+    return undo
 
 
 class Stderr(logging.Handler):
-    """stderr as it is now, so that lines stand above a live display. Tracebacks are the log file's."""
+    """stderr as it is now, so that lines stand above a live display. A traceback only with -v."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print it, without a traceback."""
+        """Print it."""
         if record.exc_info and record.levelno < logging.WARNING:
             return  # complained of already
-        err().print(record.getMessage(), style="dim", soft_wrap=True)
+        whole = self.level <= logging.INFO
+        err().print(self.format(record) if whole else record.getMessage(), soft_wrap=True)
+
+
+def thread_died(died: threading.ExceptHookArgs) -> None:
+    """What `threading.excepthook` becomes: a message, and the traceback for those who ask."""
+    name = died.thread.name if died.thread else "?"
+    logging.getLogger("labctl").error(
+        "labctl itself failed, in thread %s: %s: %s",
+        name,
+        died.exc_type.__name__,
+        died.exc_value,
+        exc_info=(died.exc_type, died.exc_value, died.exc_traceback) if died.exc_value else None,
+    )
 
 
 class LogEvents:
     """The observer that logs a run's events."""
 
     def handle(self, event: Event) -> None:
-        """Log it: what comes often at DEBUG, notices as they would be shown."""
+        """Log it: what comes often at DEBUG, the rest at INFO."""
         level = logging.DEBUG if isinstance(event, Progress | StateEntered) else logging.INFO
         if not log.isEnabledFor(level):
             return
         said = {key: value for key, value in asdict(event).items() if key != "figures"}
-        text = event.text if isinstance(event, Notice) else ""
-        log.log(level, "%s %s", type(event).__name__, text or said)
+        text = " ".join(f"{key}={value}" for key, value in said.items())
+        log.log(level, "%s %s", type(event).__name__, text)
