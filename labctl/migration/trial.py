@@ -23,6 +23,8 @@ from labctl.migration.transports import TRANSPORTS
 
 LOAD_TOLERANCE: Final = 0.05
 """a write rate that is more than 5 % off is no valid load"""
+BASELINE_WINDOWS: Final = 3
+"""windows in which the rate may be reached before the load counts as invalid"""
 POSTCOPY: Final = "postcopy-active"
 """QEMU's status after the switch to postcopy"""
 _LEAD_S: Final = 0.1
@@ -123,23 +125,29 @@ class TrialRun:
         self.raw.guest = {"hello": state["hello"], "nonce": self._nonce}
 
     def _baseline(self) -> None:
+        """Let the guest work undisturbed until it has done so for one window at the rate asked.
+
+        A host that takes the core away for a moment spoils a window; a load that cannot be reached spoils them all.
+        """
         self._enter("baseline")
-        started = time.monotonic_ns()
-        self._bench.watch(self._timing.baseline_s)
-        rate = self._pair.observer.call("observe.rate", since_ns=started)
-        self.raw.times_ns["baseline_start"] = started
-        self.raw.times_ns["baseline_end"] = time.monotonic_ns()
-        measured = rate["bytes_per_s"]
         asked = self._cell.guest.write_rate_bytes_per_s
-        self.raw.guest["write_rate"] = {
-            "asked_bytes_per_s": asked,
-            "measured_bytes_per_s": measured,
-        }
-        if measured is None:
-            raise Ends(Judgement("failed", "lost", "the guest did not beat in the baseline"))
-        if abs(measured - asked) > LOAD_TOLERANCE * asked:
-            reason = f"asked for {_mib_per_s(asked)}, this machine reached {_mib_per_s(measured)}"
-            raise Ends(Judgement("invalid_load", "on_source", reason))
+        windows: list[float | None] = []
+        self.raw.guest["write_rate"] = {"asked_bytes_per_s": asked, "windows_bytes_per_s": windows}
+        for _ in range(BASELINE_WINDOWS):
+            started = time.monotonic_ns()
+            self._bench.watch(self._timing.baseline_s)
+            measured = self._pair.observer.call("observe.rate", since_ns=started)["bytes_per_s"]
+            self.raw.times_ns["baseline_start"] = started
+            self.raw.times_ns["baseline_end"] = time.monotonic_ns()
+            self.raw.guest["write_rate"]["measured_bytes_per_s"] = measured
+            windows.append(measured)
+            if measured is None:
+                raise Ends(Judgement("failed", "lost", "the guest did not beat in the baseline"))
+            if abs(measured - asked) <= LOAD_TOLERANCE * asked:
+                return
+        reached = max(rate for rate in windows if rate is not None)
+        reason = f"asked for {_mib_per_s(asked)}, this machine reached {_mib_per_s(reached)}"
+        raise Ends(Judgement("invalid_load", "on_source", reason))
 
     def _set_up(self) -> Schedule:
         self._enter("setup")
