@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labctl.cli.console import brief, complain, live, out, say, say_prose, some
+from labctl.cli.console import brief, complain, live, out, say, say_prose, some, tell
 from labctl.cli.options import DEFAULT_OUT, as_typed, near
 from labctl.cli.root import INTERRUPTED, Settings
 
@@ -35,6 +35,7 @@ def close_run(result: "Result", settings: Settings, *, go_on: str) -> int:
         return INTERRUPTED
     report: Path | None = None
     if not settings.quiet and len(frame):
+        tell("")
         show_results(frame)
         for sentence in sentences(run, frame):
             say_prose(sentence)

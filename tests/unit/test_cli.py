@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -637,9 +638,7 @@ def test_a_run_with_trials_that_did_not_complete(
     assert outcome.replace("_", " ") in said.err
 
 
-def test_an_interrupted_run_says_how_to_go_on(
-    tiny: str, fake: FakeRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_run_says_how_to_go_on(tiny: str, fake: FakeRun) -> None:
     fake.trials = 1
     fake.summary = Summary(interrupted=True, left=1)
     said = Said("run", tiny, "--out", "o")
@@ -651,15 +650,17 @@ def test_an_interrupted_run_says_how_to_go_on(
     )
     assert said.out == ""
 
-    def early(*args: Any, **options: Any) -> api.Result:
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "run", early)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_ended_before_its_first_trial(
+    tiny: str, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(api, "run", lambda *args, **options: signal.raise_signal(number))
+    before = signal.getsignal(signal.SIGTERM)
     said = Said("run", tiny)
-    assert (said.status, said.err) == (
-        130,
-        "interrupted before the first trial; nothing was stored\n",
-    )
+    assert said.status == 130
+    assert said.err == "interrupted before the first trial; nothing was stored\n"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_run_that_lost_its_lab(tiny: str, fake: FakeRun) -> None:
