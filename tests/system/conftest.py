@@ -18,6 +18,10 @@ from tests.system.processes import VARIABLE, of_state_root, wait_until_gone
 @contextmanager
 def own_state_root() -> Iterator[Path]:
     """A new state root in the environment; at the end nothing may be left in it, nor of its processes."""
+    if os.geteuid() != 0:
+        pytest.skip(
+            "needs to be root, sudo is not enough: the test reads and ends root's processes"
+        )
     root = Path(tempfile.mkdtemp(prefix="labctl-"))
     root.chmod(0o755)
     before = os.environ.get(VARIABLE)
@@ -69,10 +73,3 @@ def pair(open_pair: Lab) -> Pair:
     """Its pair, whole."""
     (name,) = open_pair.pairs
     return open_pair.reopen(name) if open_pair.pairs[name].lost else open_pair.pairs[name]
-
-
-@pytest.fixture(autouse=True)
-def as_root(request: pytest.FixtureRequest) -> None:
-    """These tests read and end root's processes themselves; sudo, which labctl can use, is not enough."""
-    if request.node.get_closest_marker("qemu") and os.geteuid() != 0:
-        pytest.skip("needs to be root: the test reads and ends processes of root")

@@ -1,0 +1,179 @@
+"""`kill -9` at random moments, of the controller and of nodes: no trial is lost, renumbered or repeated."""
+
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from labctl.campaign import dump_campaign
+from labctl.results import list_runs, load_run
+from labctl.results.layout import UNFINISHED, trial_folders
+from labctl.results.schema import Outcome
+from tests.system.bench import campaign
+from tests.system.conftest import assert_nothing_left
+from tests.system.processes import Process, of_state_root
+
+pytestmark = [pytest.mark.root, pytest.mark.qemu, pytest.mark.slow, pytest.mark.timeout(600)]
+
+KILLS = 10
+GOES_AT_MOST = 40
+GO_S = 120.0
+# A guest that writes nothing has a valid load on any machine, so every trial completes.
+CAMPAIGN = campaign(
+    name="killed",
+    guest={"working_set": "4MiB"},
+    matrix={"algorithm": ["stop_and_copy", "precopy", "postcopy", "hybrid"]},
+    timing={"baseline": "200ms", "settle": "100ms"},
+    repetitions=2,
+    warmups=1,
+)
+
+
+class Campaigning:
+    """A campaign on the command line, again and again until it is done."""
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self.root = root
+        self.out = folder / "runs"
+        self._file = folder / "killed.yaml"
+        self._file.write_text(dump_campaign(CAMPAIGN))
+        self._log = folder / "log"
+        self.plan: str | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def run(self) -> Path | None:
+        """The run's folder, once there is one; there is never a second."""
+        runs = list_runs(self.out)
+        assert len(runs) <= 1
+        return runs[0].path if runs else None
+
+    def go(self) -> subprocess.Popen[bytes]:
+        """Run it, or go on with it."""
+        run = self.run
+        what = [str(self._file)] if run is None else ["--resume", run.name]
+        command = [sys.executable, "-m", "labctl", "run", *what, "--out", str(self.out)]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        return self.process
+
+    def wait_for_a_trial(self) -> bool:
+        """Wait until a trial has its machine; False when the process ended first."""
+        assert self.process is not None
+        deadline = time.monotonic() + GO_S
+        while self.process.poll() is None:
+            if any(p.is_qemu and p.role == "source" for p in of_state_root(self.root)):
+                return True
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.02)
+        return False
+
+    def agents(self) -> list[Process]:
+        """Its living nodes."""
+        roles = {"a", "b", "observer"}
+        return [p for p in of_state_root(self.root) if p.is_agent and p.role in roles]
+
+    def said(self) -> str:
+        return self._log.read_text()[-4000:]
+
+    def check_as_it_stands(self) -> None:
+        """Whatever happened: the plan is the same, and each trial has one result at most."""
+        run = self.run
+        if run is None:
+            return
+        text = (run / "plan.json").read_text()
+        self.plan = self.plan or text
+        assert text == self.plan
+        results = Counter(found.number for found in trial_folders(run) if found.attempt is None)
+        assert set(results.values()) <= {1}
+
+    def finish(self) -> None:
+        """Go on until it says that it is done, and look at what there is."""
+        for _ in range(GOES_AT_MOST):
+            if self.go().wait(GO_S) == 0:
+                break
+        else:
+            pytest.fail(f"it never came to its end:\n{self.said()}")
+        self.check_as_it_stands()
+        assert self.run is not None
+        run = load_run(self.run)
+        assert {f"{t.number:04d}-{t.cell}" for t in run.plan.trials} == {
+            trial.path.name for trial in run.trials()
+        }
+        for trial in run.trials():
+            record = trial.record
+            assert (record.outcome, record.name) == (Outcome.COMPLETED, trial.path.name)
+            attempts = run.attempts(record.number)
+            assert record.attempt == len(attempts) + 1
+            for number, attempt in enumerate(attempts, start=1):
+                assert attempt.path.name == f"{record.name}.attempt{number}"
+                assert attempt.record.outcome == Outcome.INTERRUPTED
+                assert attempt.record.reason
+        assert len(run.frame()) == len([t for t in run.plan.trials if not t.warmup])
+        everything = [path.name for path in self.run.rglob("*")]
+        assert not [n for n in everything if n.startswith(UNFINISHED) or n.endswith(".new")]
+        assert_nothing_left(self.root)
+
+
+@pytest.fixture
+def campaigning(tmp_path: Path, state_root: Path) -> Campaigning:
+    return Campaigning(tmp_path, state_root)
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """A seed of its own each time, printed, so that what was found can be found again."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    return random.Random(seed)
+
+
+def test_a_killed_controller_is_resumed(campaigning: Campaigning, chance: random.Random) -> None:
+    for number in range(KILLS):
+        process = campaigning.go()
+        # One half at any moment, most of them before a trial; one half while one runs.
+        during = chance.random() < 0.5 and campaigning.wait_for_a_trial()
+        moment_s = chance.uniform(0, 2.5 if during else 5)
+        time.sleep(moment_s)
+        process.kill()
+        process.wait()
+        print(f"kill {number + 1}: {moment_s:.2f} s into {'a trial' if during else 'its start'}")
+        assert_nothing_left(campaigning.root)
+        campaigning.check_as_it_stands()
+    campaigning.finish()
+
+
+def test_killed_nodes_cost_an_attempt_and_no_trial(
+    campaigning: Campaigning, chance: random.Random
+) -> None:
+    """The controller starts them again by itself, or ends and is resumed where they die too early."""
+    kills = 0
+    for _ in range(GOES_AT_MOST):
+        process = campaigning.go()
+        while kills < KILLS and process.poll() is None:
+            if chance.random() < 0.7:
+                campaigning.wait_for_a_trial()
+            time.sleep(chance.uniform(0, 3))
+            agents = campaigning.agents()
+            if not agents:
+                continue
+            agent = chance.choice(agents)
+            agent.kill()
+            kills += 1
+            print(f"kill {kills}: node {agent.role}")
+        if kills == KILLS:
+            break
+        campaigning.check_as_it_stands()
+    status = process.wait(GO_S)
+    print(f"exit status after the last kill: {status}")
+    campaigning.check_as_it_stands()
+    campaigning.finish()
+    assert campaigning.run is not None
+    interrupted = sum(found.attempt is not None for found in trial_folders(campaigning.run))
+    assert interrupted > 0, "no kill hit a trial"
