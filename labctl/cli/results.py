@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labctl.cli.closing import show_results
-from labctl.cli.console import PLAIN_WIDTH
+from labctl.cli.console import PLAIN_WIDTH, tell
 from labctl.cli.options import DEFAULT_OUT, OutOption, RunArgument
 from labctl.errors import InputError
 
@@ -57,7 +57,10 @@ def results(
 
     frame = load_run(run, out).frame(warmups=warmups)
     if form is Format.TABLE and output is None:
-        show_results(frame, plot=False)
+        if len(frame):
+            show_results(frame, plot=False)
+        else:
+            tell("no trial has a result yet")
     elif output is not None:
         try:
             output.write_bytes(rendered(frame, form))
