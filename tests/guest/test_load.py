@@ -126,7 +126,7 @@ def test_a_stopped_machine_loses_no_beat(boot: Boot) -> None:
 
 
 def test_time_not_run_is_work_lost(boot: Boot) -> None:
-    """A process that sleeps 200 ms has its TSC run on; at most 2 ms of work may be made up for."""
+    """A process that sleeps 200 ms has its TSC run on; at most 5 ms of work may be made up for."""
     rate = 40 * MIB
     guest = boot(f"ws={MIB} rate={rate} fill=zero", memory_bytes=32 * MIB)
     guest.phase(PHASE_RUN)
@@ -141,6 +141,6 @@ def test_time_not_run_is_work_lost(boot: Boot) -> None:
     before, behind = max(itertools.pairwise(beats), key=lambda pair: pair[1].tsc - pair[0].tsc)
     later = next(b for b in beats if b.tsc > behind.tsc + guest.hello().tsc_hz // 50)
     pages = later.work[0] - before.work[0]
-    run_s = 0.02 + 0.002 + 0.002  # what was run, what is made up for, and a beat's time
+    run_s = 0.02 + 0.005 + 0.002  # what was run, what is made up for, and a beat's time
     assert (behind.tsc - before.tsc) / guest.hello().tsc_hz > 0.19
     assert pages * PAGE_BYTES <= rate * run_s
