@@ -79,9 +79,13 @@ def interface_bytes(interface: str) -> InterfaceBytes:
 
 
 def start_time(pid: int) -> int:
-    """When a process started, in clock ticks since boot; 0 when there is none. With the pid it names a process for good."""
+    """When a process started, in clock ticks since boot; with the pid it names a process for good.
+
+    0 when there is none, or only the zombie of one, which nobody has waited for yet.
+    """
     try:
-        return int(_read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19])
+        fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        return 0 if fields[0] in "ZX" else int(fields[19])
     except (OSError, ValueError, IndexError):
         return 0
 

@@ -23,12 +23,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        stat = Path(f"/proc/{self.pid}/stat")
-        try:
-            state = stat.read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return False
-        return state not in "ZX" and procfs.start_time(self.pid) == self.start_time
+        return 0 != procfs.start_time(self.pid) == self.start_time
 
     @property
     def is_agent(self) -> bool:
