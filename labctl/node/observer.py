@@ -33,10 +33,13 @@ _NICE = -11
 _PAGE_BYTES = 4096
 
 
+def record_format(vcpus: int) -> struct.Struct:
+    """How a beat is packed: t_ns, side, phase, vcpus, seq, tsc, and the work of each vCPU."""
+    return struct.Struct(f"<qBBBxIQ{vcpus}I")
+
+
 class Observer:
-    """The beats of one trial. Records are packed as ``<qBBBxIQ`` + ``I`` x vCPUs:
-    t_ns, side, phase, vcpus, seq, tsc, work.
-    """
+    """The beats of one trial, packed as :func:`record_format` says."""
 
     def __init__(self, directory: Path, nonce: int, on_change: Callable[[], None]) -> None:
         self.nonce = nonce
@@ -182,7 +185,7 @@ class Observer:
     def _beat(self, t_ns: int, number: int, side: str, beat: Beat) -> None:
         if self._packer is None:
             self.vcpus = len(beat.work)
-            self._packer = struct.Struct(f"<qBBBxIQ{self.vcpus}I")
+            self._packer = record_format(self.vcpus)
         if len(beat.work) != self.vcpus:
             self.foreign += 1
             return
