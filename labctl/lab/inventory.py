@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 from labctl.data import data_path
 from labctl.errors import InputError, LabError
 from labctl.lab import waits
+
+_QUIET = {"ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_NOCOLOR": "1"}
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,16 @@ def read_lab(lab: str) -> LabSpec:
     path = find_inventory(lab)
     command = [str(Path(sys.executable).with_name("ansible-inventory")), "-i", str(path), "--list"]
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=waits.INVENTORY_S,
-            check=False,
-            env={**os.environ, "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_NOCOLOR": "1"},
-        )
+        # A home of its own: Ansible would leave its scratch folders in the caller's.
+        with tempfile.TemporaryDirectory(prefix="labctl-inventory-") as home:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=waits.INVENTORY_S,
+                check=False,
+                env={**os.environ, **_QUIET, "ANSIBLE_HOME": home},
+            )
     except FileNotFoundError:
         raise LabError("ansible-inventory is not installed", mend="make setup") from None
     except subprocess.TimeoutExpired:
