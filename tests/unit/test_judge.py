@@ -1,0 +1,97 @@
+"""Every status of a schedule, whoever beats, whatever the memory check says."""
+
+import itertools
+
+import pytest
+
+from labctl.migration.judge import Judgement, Seen, judge, verdict_of
+from labctl.migration.schedule import ENDS
+from labctl.results.schema import Outcome, Verdict
+
+STATUSES = (*ENDS, "qemu-died", "hard-limit")
+BEATS = ((False, False), (False, True), (True, False), (True, True))
+CHECKS = ((False, False), (True, False), (True, True))
+FIRED: tuple[frozenset[str], ...] = (frozenset(), frozenset({"limit"}), frozenset({"switch"}))
+
+TABLE = list(itertools.product(STATUSES, BEATS, CHECKS, FIRED))
+
+
+def seen(
+    status: str = "completed",
+    beats: tuple[bool, bool] = (False, True),
+    check: tuple[bool, bool] = (True, True),
+    fired: frozenset[str] = frozenset(),
+    error: str | None = None,
+) -> Seen:
+    return Seen(status, fired, *beats, *check, error=error)
+
+
+@pytest.mark.parametrize(("status", "beats", "check", "fired"), TABLE)
+def test_the_whole_table(
+    status: str, beats: tuple[bool, bool], check: tuple[bool, bool], fired: frozenset[str]
+) -> None:
+    judged = judge(seen(status, beats, check, fired))
+    paused = status == "postcopy-paused"
+    verdict = {
+        (True, True): "duplicated",
+        (False, True): "on_destination",
+        (True, False): "on_source",
+        (False, False): "paused_recoverable" if paused else "lost",
+    }[beats]
+    assert judged.verdict == verdict
+
+    completed = status == "completed" and beats == (False, True) and check == (True, True)
+    limited = status == "cancelled" and fired == {"limit"} and beats == (True, False)
+    if completed:
+        assert judged == Judgement("completed", "on_destination", None)
+    elif limited:
+        assert judged.outcome == "not_converged"
+    else:
+        assert judged.outcome == "failed"
+    assert bool(judged.reason) is not completed
+    Outcome(judged.outcome)
+    Verdict(judged.verdict)
+
+
+def test_who_beats_decides_not_what_qemu_says() -> None:
+    assert verdict_of(seen("failed", (False, True))) == "on_destination"
+    assert verdict_of(seen("completed", (True, False))) == "on_source"
+    assert judge(seen("completed", (True, True))).outcome == "failed"
+
+
+def test_the_limit_lost_the_race_against_completion() -> None:
+    """QEMU's final status decides: a migration that completed while it was being cancelled has completed."""
+    assert judge(seen("completed", fired=frozenset({"limit"}))).outcome == "completed"
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        ((False, False), "the memory was not checked: no answer"),
+        ((True, False), "the memory differs after the migration: no answer"),
+    ],
+)
+def test_a_machine_whose_memory_was_not_shown_identical_has_not_completed(
+    check: tuple[bool, bool], reason: str
+) -> None:
+    assert judge(seen(check=check, error="no answer")).reason == reason
+
+
+def test_qemus_words_are_kept() -> None:
+    judged = judge(seen("failed", (True, False), error="source: Connection reset"))
+    assert judged.reason == (
+        "QEMU says failed; the machine runs on the source: source: Connection reset"
+    )
+
+
+def test_a_status_nobody_knows_is_a_failure_that_names_it() -> None:
+    judged = judge(seen("colo", (False, False)))
+    assert (judged.outcome, judged.verdict) == ("failed", "lost")
+    assert "QEMU says colo" in (judged.reason or "")
+
+
+def test_the_words_are_those_that_are_stored() -> None:
+    outcomes = {judge(seen(*row)).outcome for row in TABLE}
+    verdicts = {judge(seen(*row)).verdict for row in TABLE}
+    assert outcomes == {"completed", "not_converged", "failed"}
+    assert verdicts == set(Verdict)
