@@ -18,7 +18,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from labctl.campaign import Campaign, Plan, asked_capabilities, differences, expand, make_plan
+from labctl.campaign import (
+    Campaign,
+    Plan,
+    asked_capabilities,
+    differences,
+    expand,
+    first_refusal,
+    make_plan,
+)
 from labctl.campaign.loader import load_campaign
 from labctl.campaign.resume import merge
 from labctl.controller import Controller, Summary
@@ -147,7 +155,9 @@ def resume(
 def _open(
     campaign: Campaign, lab: str | None, name: str, *, share: bool = False, lock: bool = True
 ) -> Lab:
-    asked = {tuple(sorted(asked_capabilities(cell))) for cell in expand(campaign)}
+    # A cell that no lab could run is not asked about: QEMU's refusal of its options would speak of others too.
+    runnable = [cell for cell in expand(campaign) if first_refusal(cell, None, None) is None]
+    asked = {tuple(sorted(asked_capabilities(cell))) for cell in runnable}
     combinations = tuple(sorted(asked | {("postcopy-ram",)}))
     return open_lab(lab or campaign.lab, name, share=share, lock=lock, combinations=combinations)
 

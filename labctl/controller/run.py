@@ -39,7 +39,7 @@ MAX_ATTEMPTS: Final = 5
 """attempts at one trial within one run, before it is given up as failed"""
 LINK_TOLERANCE: Final = 0.03
 """a link that is further than this from what was asked is told"""
-_JOIN_POLL_S: Final = 0.2
+_JOIN_POLL_S: Final = 0.1
 _STOP_GRACE_S: Final = 5.0
 """after a stop, before the nodes are closed under a trial that is still going"""
 
@@ -266,8 +266,12 @@ def _matches(trial: PlannedTrial, only: str | None) -> bool:
 
 
 def _join(workers: Sequence[threading.Thread], timeout_s: float | None = None) -> None:
-    """Wait for threads in short steps, so that Ctrl-C is heard."""
+    """Wait for threads in short steps, so that Ctrl-C is heard.
+
+    Not by `join` with a time-out: a KeyboardInterrupt within it makes Python 3.11 take a living thread for ended.
+    """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    for worker in workers:
-        while worker.is_alive() and (deadline is None or time.monotonic() < deadline):
-            worker.join(_JOIN_POLL_S)
+    while any(worker.is_alive() for worker in workers):
+        if deadline is not None and time.monotonic() > deadline:
+            return
+        time.sleep(_JOIN_POLL_S)
