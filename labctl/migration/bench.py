@@ -115,6 +115,11 @@ class Bench:
                 )
             )
 
+    @property
+    def ended(self) -> frozenset[str]:
+        """The sides whose QEMU has ended by itself."""
+        return frozenset(side for side, died in self._died.items() if died.done())
+
     def anchor(self, side: str, reply: dict[str, Any]) -> None:
         """Keep the clock anchor of a reply."""
         self._raw.clocks.setdefault(side, []).append(reply["anchor"])

@@ -6,6 +6,8 @@ A trial is completed only when the *destination* runs, beats and passes the memo
 from dataclasses import dataclass
 
 CONTROL_STATUSES = {"postcopy-paused", "postcopy-recover"}
+SPLIT_STATUSES = {"postcopy-active", *CONTROL_STATUSES}
+"""while an end says one of these, the machine's memory is on both hosts"""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,15 @@ class Seen:
     memory_identical: bool
     error: str | None = None
     """QEMU's words, or the wait that timed out"""
+    split: bool = False
+    """at the end its memory was still on both hosts"""
+    ended: frozenset[str] = frozenset()
+    """sides whose QEMU ended by itself"""
+
+    @property
+    def torn(self) -> bool:
+        """Part of the machine is gone, though what is left may go on until it needs that part."""
+        return self.split and bool(self.ended)
 
 
 @dataclass(frozen=True)
@@ -34,9 +45,11 @@ class Judgement:
 
 
 def verdict_of(seen: Seen) -> str:
-    """Where the machine is: who beats decides, not what QEMU says."""
+    """Where the machine is: who beats decides, not what QEMU says; but half a machine is none."""
     if seen.source_beats and seen.destination_beats:
         return "duplicated"
+    if seen.torn:
+        return "lost"
     if seen.destination_beats:
         return "on_destination"
     if seen.source_beats:
@@ -59,6 +72,13 @@ def judge(seen: Seen) -> Judgement:
     if seen.status == "cancelled" and "limit" in seen.fired and verdict == "on_source":
         return Judgement(
             "not_converged", verdict, "not switched over within the limit of total time"
+        )
+    if seen.torn:
+        gone = " and the ".join(sorted(seen.ended))
+        return Judgement(
+            "failed",
+            verdict,
+            _with(f"the {gone}'s QEMU ended, and with it a part of the machine", seen.error),
         )
     said = {
         "completed": "QEMU says completed",

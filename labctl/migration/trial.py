@@ -15,7 +15,7 @@ from labctl.lab.pair import LinkState, Pair
 from labctl.migration import waits
 from labctl.migration.algorithms import compile_schedule
 from labctl.migration.bench import SIDES, Bench, lost
-from labctl.migration.judge import Judgement, Seen, judge
+from labctl.migration.judge import SPLIT_STATUSES, Judgement, Seen, judge
 from labctl.migration.raw import RawTrial
 from labctl.migration.schedule import Schedule
 from labctl.migration.states import States
@@ -232,6 +232,8 @@ class TrialRun:
             memory_checked=checked,
             memory_identical=identical,
             error=error or self._qemu_error(),
+            split=bool(self._statuses(result) & SPLIT_STATUSES),
+            ended=self._bench.ended,
         )
         self._conclude(judge(seen))
 
@@ -274,6 +276,11 @@ class TrialRun:
         return True, not wrong, "; ".join(wrong) or None
 
     # --- helpers ---
+
+    def _statuses(self, result: dict[str, Any]) -> set[str]:
+        """What each end said last of the migration."""
+        said = {final["migrate"].get("status", "none") for final in self.raw.final.values()}
+        return said | {str(result["status"])}
 
     def _qemu_error(self) -> str | None:
         for side in SIDES:

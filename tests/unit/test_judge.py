@@ -1,6 +1,7 @@
 """Every status of a schedule, whoever beats, whatever the memory check says."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -57,6 +58,22 @@ def test_who_beats_decides_not_what_qemu_says() -> None:
     assert verdict_of(seen("failed", (False, True))) == "on_destination"
     assert verdict_of(seen("completed", (True, False))) == "on_source"
     assert judge(seen("completed", (True, True))).outcome == "failed"
+
+
+@pytest.mark.parametrize("ended", [{"source"}, {"destination"}, {"source", "destination"}])
+@pytest.mark.parametrize("beats", [(False, False), (False, True)])
+def test_half_a_machine_is_none(ended: set[str], beats: tuple[bool, bool]) -> None:
+    """In postcopy each end needs the other; the destination may beat on until it needs what is gone."""
+    torn = Seen("qemu-died", frozenset({"switch"}), *beats, False, False,
+                split=True, ended=frozenset(ended))  # fmt: skip
+    judged = judge(torn)
+    assert (judged.outcome, judged.verdict) == ("failed", "lost")
+    for side in ended:
+        assert side in (judged.reason or "")
+    whole = replace(torn, split=False)
+    assert verdict_of(whole) == ("on_destination" if beats[1] else "lost")
+    paused = replace(torn, status="postcopy-paused", ended=frozenset())
+    assert verdict_of(paused) == ("on_destination" if beats[1] else "paused_recoverable")
 
 
 def test_the_limit_lost_the_race_against_completion() -> None:
