@@ -2,7 +2,7 @@
 
 import os
 import shutil
-import subprocess
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,11 +24,12 @@ def own_state_root() -> Iterator[Path]:
         )
     root = Path(tempfile.mkdtemp(prefix="labctl-"))
     root.chmod(0o755)
-    before = os.environ.get(VARIABLE)
+    before, interfaces_before = os.environ.get(VARIABLE), interfaces()
     os.environ[VARIABLE] = str(root)
     try:
         yield root
         assert_nothing_left(root)
+        assert not {name for name in interfaces() - interfaces_before if name.startswith(INTERFACE)}
     finally:
         if before is None:
             del os.environ[VARIABLE]
@@ -40,11 +41,14 @@ def own_state_root() -> Iterator[Path]:
 
 
 def assert_nothing_left(root: Path) -> None:
-    """No process, no state, no end of a link outside a namespace."""
+    """No process and no state."""
     wait_until_gone(root)
     assert {path.name for path in root.iterdir()} <= {"host.lock", "host.shared"}
-    shown = subprocess.run(["ip", "link", "show", INTERFACE], capture_output=True, check=False)
-    assert shown.returncode != 0
+
+
+def interfaces() -> set[str]:
+    """Those of this network namespace."""
+    return {name for _, name in socket.if_nameindex()}
 
 
 @pytest.fixture

@@ -279,9 +279,9 @@ def test_a_rate_beyond_the_machine_is_no_valid_load_and_says_what_was_reached(
         r"asked for 102400 MiB/s, this machine reached (\d+) MiB/s", record.reason or ""
     )
     assert said
-    measured = record.figures["write_rate_measured_bytes_per_s"]
-    assert isinstance(measured, float)
-    assert int(said[1]) == pytest.approx(measured / MIB, rel=0.2)
+    reached = max(record.guest.model_dump()["write_rate"]["windows_bytes_per_s"])
+    assert int(said[1]) == round(reached / MIB)
+    assert 100 * MIB < reached < 50 << 30
     assert result.exit_code == 1
     assert record.times.migrate_start_ns is None
 
