@@ -150,7 +150,7 @@ def _plot(frame: pd.DataFrame, metric: Metric, width: int, colour: bool) -> str:
     low, high = _axis(figure, [x for x, _, _, _ in points])
     figure.ruler("x").lim(low, high)
     figure.ruler("y").lim(0.5, len(cells) + 0.5)
-    labels = [_clipped(cell) for cell in reversed(cells)]
+    labels = [_label(cell) for cell in reversed(cells)]
     figure.ruler("y").ticks(list(range(1, len(cells) + 1)), labels)
     text: str = figure.build().string(colorless=not colour)
     figure.clear()
@@ -186,5 +186,8 @@ def _axis(figure: Any, values: Iterable[float]) -> tuple[float, float]:
     return low, high
 
 
-def _clipped(text: str) -> str:
-    return text if len(text) <= _LABEL_WIDTH else f"{text[: _LABEL_WIDTH - 1]}…"
+def _label(cell: str) -> str:
+    """A cell's name; where that is too long its levels alone, which are what differs."""
+    if len(cell) > _LABEL_WIDTH:
+        cell = ",".join(part.rpartition("=")[2] for part in cell.split(","))
+    return cell if len(cell) <= _LABEL_WIDTH else f"{cell[: _LABEL_WIDTH - 1]}…"
