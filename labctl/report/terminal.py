@@ -175,10 +175,11 @@ def _points(
 
 
 def _axis(figure: Any, values: Iterable[float]) -> tuple[float, float]:
-    """Put ticks at 1, 2 and 5 of each decade on the axis; its ends, with room around the points."""
+    """Put ticks on the axis, the more of each decade the fewer there are; its ends, with room around the points."""
     values = list(values)
     low, high = min(values) - 0.1, max(values) + 0.1
-    steps = (1, 2, 5) if high - low < 2 else (1,)
+    span = high - low
+    steps = tuple(range(1, 10)) if span < 0.9 else (1, 2, 5) if span < 2 else (1,)
     decades = range(math.floor(low), math.ceil(high) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
     inside = [tick for tick in ticks if low <= math.log10(tick) <= high]
