@@ -18,7 +18,12 @@ from labctl.data import data_path
 from labctl.errors import InputError, LabError
 from labctl.lab import waits
 
-_QUIET = {"ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_NOCOLOR": "1"}
+_ENVIRONMENT = {
+    "ANSIBLE_LOCALHOST_WARNING": "0",
+    "ANSIBLE_NOCOLOR": "1",
+    # Else a source that cannot be read is a warning, and the lab merely lacks its hosts.
+    "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def read_lab(lab: str) -> LabSpec:
                 text=True,
                 timeout=waits.INVENTORY_S,
                 check=False,
-                env={**os.environ, **_QUIET, "ANSIBLE_HOME": home},
+                env={**os.environ, **_ENVIRONMENT, "ANSIBLE_HOME": home},
             )
     except FileNotFoundError:
         raise LabError("ansible-inventory is not installed", mend="make setup") from None

@@ -77,12 +77,12 @@ class Observer:
         return self._closing.is_set()
 
     def close(self) -> None:
-        """Stop receiving and remove the sockets; who waits for beats is told."""
+        """Stop receiving and remove the sockets; who waits for beats is told. Safe again."""
         self._closing.set()
         if self._thread.ident is not None:
             self._thread.join(5 * _POLL_S)
             self._on_change()
-        for key in list(self._selector.get_map().values()):
+        for key in list((self._selector.get_map() or {}).values()):
             key.fileobj.close()  # type: ignore[union-attr]
         self._selector.close()
         for path in self.paths.values():

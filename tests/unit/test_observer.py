@@ -1,0 +1,185 @@
+"""The observer on its real sockets: what arrives from both sides becomes one stream."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labctl.node import local_sockets
+from labctl.node.beats import PHASE_RUN, Beat, Hello, Report
+from labctl.node.observer import Observer, wait_until
+from labctl.node.protocol import RequestError
+from labctl.results.raw import beat_dtype
+from tests.unit.test_beats import encoded
+
+NONCE = 0xC0FFEE42
+
+
+class Stage:
+    """An observer and both ends of what it listens to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._changed = threading.Condition()
+        self.observer = Observer(folder, NONCE, self._notify)
+        self.sockets: dict[str, socket.socket] = {}
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def send(self, side: str, data: bytes) -> None:
+        if side not in self.sockets:
+            self.sockets[side] = socket.socket(socket.AF_UNIX)
+            local_sockets.connect(self.sockets[side], self.observer.paths[side])
+        self.sockets[side].sendall(data)
+
+    def until(self, met: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 20
+        with self._changed:
+            while not met():
+                assert time.monotonic() < deadline
+                self._changed.wait(0.01)
+
+    def close(self) -> None:
+        self.observer.close()
+        for each in self.sockets.values():
+            each.close()
+
+    def taken(self) -> list[tuple[str, int, list[int]]]:
+        """Every beat: side, sequence number, work."""
+        taken = self.observer.take()
+        found = np.frombuffer(taken["records"], beat_dtype(taken["vcpus"]))
+        sides = ("source", "destination")
+        return [(sides[b["side"]], int(b["seq"]), list(map(int, b["work"]))) for b in found]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(tmp_path)
+    yield made
+    made.close()
+    assert list(tmp_path.iterdir()) == [], "no socket is left behind"
+    assert not any(thread.name == "beats" for thread in threading.enumerate())
+
+
+def beat(seq: int, *work: int, nonce: int = NONCE, phase: int = PHASE_RUN) -> bytes:
+    return encoded(Beat(nonce, seq, seq * 1000, phase, work or (seq,)))
+
+
+def test_beats_of_both_sides_become_one_stream(stage: Stage) -> None:
+    stage.send("source", beat(1) + beat(2))
+    stage.until(lambda: stage.observer.count["source"] == 2)
+    stage.send("destination", beat(3))
+    stage.until(lambda: stage.observer.count["destination"] == 1)
+    assert stage.taken() == [("source", 1, [1]), ("source", 2, [2]), ("destination", 3, [3])]
+
+
+@pytest.mark.parametrize("place", [1, 3, 4, 17, 28])
+def test_a_beat_that_the_migration_cut_is_not_lost(stage: Stage, place: int) -> None:
+    """It belongs to the destination, where its last byte came from."""
+    whole = beat(2)
+    stage.send("source", beat(1) + whole[:place])
+    stage.until(lambda: len(stage.observer._parsers["source"].tail) == place)
+    stage.send("destination", whole[place:] + beat(3))
+    stage.until(lambda: stage.observer.count["destination"] == 2)
+    assert stage.taken() == [("source", 1, [1]), ("destination", 2, [2]), ("destination", 3, [3])]
+    assert stage.observer.take()["skipped_bytes"] == {"source": 0, "destination": 0}
+
+
+def test_only_the_first_bytes_of_the_destination_continue_the_source(stage: Stage) -> None:
+    stage.send("destination", beat(1))
+    stage.until(lambda: stage.observer.count["destination"] == 1)
+    stage.send("source", beat(2)[:10])
+    stage.until(lambda: len(stage.observer._parsers["source"].tail) == 10)
+    stage.send("destination", beat(3))
+    stage.until(lambda: stage.observer.count["destination"] == 2)
+    assert [seq for _, seq, _ in stage.taken()] == [1, 3]
+
+
+def test_what_another_guest_says_is_counted_and_left_out(stage: Stage) -> None:
+    stage.send("source", beat(1, nonce=7) + beat(2) + beat(3, 1, 2))
+    stage.until(lambda: stage.observer.foreign == 2)
+    assert stage.taken() == [("source", 2, [2])]
+
+
+def test_hello_and_reports_are_known_by_name(stage: Stage) -> None:
+    hello = Hello(NONCE, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1)
+    report = Report(NONCE, 1, 2, 100, 1, 0x5000, 0, 0)
+    stage.send("source", encoded(hello) + encoded(report))
+    stage.until(lambda: bool(stage.observer.reports))
+    state = stage.observer.state()
+    assert state["hello"]["ws_bytes"] == 4
+    assert state["reports"][0] | {"t_ns": 0} == report._asdict() | {"side": "source", "t_ns": 0}
+
+
+def test_the_write_rate_is_the_guests_own_count(stage: Stage) -> None:
+    assert stage.observer.write_rate(0)["bytes_per_s"] is None
+    stage.send("source", beat(1, 2**32 - 100, phase=1))
+    stage.send("source", beat(2, 2**32 - 50))
+    stage.until(lambda: stage.observer.count["source"] == 2)
+    stage.send("source", beat(3, 50))
+    stage.until(lambda: stage.observer.count["source"] == 3)
+    rate = stage.observer.write_rate(0)
+    assert rate["bytes_per_s"] * rate["seconds"] == pytest.approx(100 * 4096)
+    assert rate["beats"] == 2
+
+
+def wait_for_beat(observer: Observer, timeout_s: float) -> None:
+    async def wait() -> None:
+        def met() -> bool:
+            return observer.count["source"] > 0
+
+        await wait_until(observer, met, asyncio.Event(), "the first beat", timeout_s, poll_s=0.01)
+
+    asyncio.run(wait())
+
+
+def test_a_wait_has_a_name_and_a_time_out(stage: Stage) -> None:
+    with pytest.raises(RequestError, match=r"the first beat: not within 0\.05 s") as raised:
+        wait_for_beat(stage.observer, 0.05)
+    assert raised.value.code == "timeout"
+
+
+def test_a_wait_ends_when_the_observer_is_closed(stage: Stage) -> None:
+    stage.observer.close()
+    with pytest.raises(RequestError, match="the observer was closed") as raised:
+        wait_for_beat(stage.observer, 30)
+    assert raised.value.code == "order"
+
+
+def test_a_fault_in_the_receiver_reaches_whoever_waits(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(stage.observer, "_beat", broken)
+    stage.send("source", beat(1))
+    with pytest.raises(RequestError, match="a bug") as raised:
+        wait_for_beat(stage.observer, 30)
+    assert raised.value.code == "bug"
+
+
+def test_sockets_stand_in_folders_of_any_length(tmp_path: Path) -> None:
+    """A run's name may be longer than the path that the kernel takes for a socket."""
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    stage = Stage(folder)
+    stage.send("source", beat(1))
+    stage.until(lambda: stage.observer.count["source"] == 1)
+    stage.close()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_socket_that_a_dead_process_left_is_replaced(tmp_path: Path) -> None:
+    path = str(tmp_path / "left.sock")
+    local_sockets.listen(path).close()
+    with local_sockets.listen(path) as listener, socket.socket(socket.AF_UNIX) as client:
+        local_sockets.connect(client, path)
+        listener.accept()[0].close()
+    assert Path(path).stat().st_mode & 0o777 == 0o600
