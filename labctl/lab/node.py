@@ -109,13 +109,14 @@ class Node:
             try:
                 message = decode(line)
             except ValueError:
+                message = {}
+            if "event" in message:
+                self._tell(message["event"], message.get("data", {}))
+            elif "id" in message:
+                self._answer(message)
+            else:
                 # A login's banner, say: no message, but perhaps why there will be none.
                 self._noise.append(line.decode(errors="replace").strip())
-                continue
-            if "event" in message:
-                self._tell(message["event"], message["data"])
-            else:
-                self._answer(message)
         self._end("its agent has ended")
 
     def _tell(self, event: str, data: dict[str, Any]) -> None:

@@ -133,6 +133,7 @@ def test_what_is_no_message_is_kept_for_the_last_words(node: Node, wire: Wire) -
     """A login's banner costs nothing, and where no message follows it says why."""
     asked = node.begin("one")
     wire.say(b"This account is not available.\n")
+    wire.say(b'{"level": "warning"}\n')
     wire.say(response(wire.sent[0]["id"], "fine"))
     assert node.result(asked, "one", 5) == "fine"
     asked = node.begin("two")

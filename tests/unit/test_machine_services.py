@@ -1,0 +1,203 @@
+"""The machine's services on a stub QEMU: one machine at a time, and none that is forgotten."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from labctl.node import host, machine_services, sampler
+from labctl.node.machine_services import MachineServices
+from labctl.node.protocol import RequestError
+from labctl.node.services import Place
+
+
+class StubMachine:
+    """As much of a machine as its services touch."""
+
+    started: ClassVar["list[StubMachine]"] = []
+    start_takes_s = 0.0
+    dies_when_killed = True
+
+    def __init__(self) -> None:
+        self.pid = 4_000_000 + len(StubMachine.started)
+        self.argv = ["qemu"]
+        self.user = "nobody"
+        self.ended = asyncio.Event()
+        self.returncode: int | None = None
+        self.events = [{"t_ns": 3}, {"t_ns": 1}]
+        self.commands = [{"t_ns": 2}]
+        self.hooks: list[Any] = []
+        self.queries = itertools.count()
+
+    @classmethod
+    async def start(cls, _spec: Any, _log: Path, _timeout_s: float) -> "StubMachine":
+        await asyncio.sleep(cls.start_takes_s)
+        cls.started.append(cls())
+        return cls.started[-1]
+
+    async def execute(self, command: str, *_arguments: Any, **_named: Any) -> Any:
+        if command == "query-cpus-fast":
+            return [{"thread-id": 1}]
+        return {"status": "active", "ram": {"transferred": next(self.queries)}}
+
+    def log_tail(self) -> str:
+        return "words"
+
+    async def end(self) -> bool:
+        self.ended.set()
+        return self.dies_when_killed
+
+
+@pytest.fixture(autouse=True)
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "STATE_ROOT", tmp_path)
+    monkeypatch.setattr(machine_services, "Machine", StubMachine)
+    monkeypatch.setattr(StubMachine, "started", [])
+
+
+def play(
+    story: Callable[[MachineServices], Coroutine[Any, Any, None]],
+) -> list[dict[str, Any]]:
+    """Let a story happen to the services; the events they sent."""
+    sent: list[dict[str, Any]] = []
+
+    async def scene() -> None:
+        place = Place("run", "a")
+        place.open()
+        services = MachineServices(place, sent.append)
+        await story(services)
+        await services.close()
+        place.close()
+
+    asyncio.run(scene())
+    return sent
+
+
+START = {"machine": {"name": "source"}, "timeout_s": 5}
+
+
+def test_a_machine_is_noted_while_it_lives(tmp_path: Path) -> None:
+    async def story(services: MachineServices) -> None:
+        said = await services.handlers["machine.start"](START)
+        state = (tmp_path / "run" / "a.json").read_text()
+        assert f'"pid": {said["pid"]}' in state
+        with pytest.raises(RequestError, match="already has a machine"):
+            await services.handlers["machine.start"](START)
+        ended = await services.handlers["machine.end"]({})
+        assert [event["t_ns"] for event in ended["events"]] == [1, 2, 3]
+        assert (ended["log"], ended["died"]) == ("words", False)
+        assert str(said["pid"]) not in (tmp_path / "run" / "a.json").read_text()
+        assert (await services.handlers["machine.end"]({}))["events"] == []
+
+    assert play(story) == [], "an end that was asked for is no news"
+
+
+def test_an_end_that_overtakes_the_start_still_ends_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the trial's other side failing would leave a machine that every later trial trips over."""
+    monkeypatch.setattr(StubMachine, "start_takes_s", 0.05)
+
+    async def story(services: MachineServices) -> None:
+        starting = asyncio.ensure_future(services.handlers["machine.start"](START))
+        await asyncio.sleep(0)
+        await services.handlers["machine.end"]({})
+        await starting
+        (machine,) = StubMachine.started
+        assert machine.ended.is_set()
+        await services.handlers["machine.start"](START)
+
+    play(story)
+
+
+def test_two_starts_at_once_make_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StubMachine, "start_takes_s", 0.02)
+
+    async def story(services: MachineServices) -> None:
+        start = services.handlers["machine.start"]
+        results = await asyncio.gather(start(START), start(START), return_exceptions=True)
+        assert [isinstance(result, RequestError) for result in results] == [False, True]
+        assert len(StubMachine.started) == 1
+
+    play(story)
+
+
+def test_a_machine_that_ends_by_itself_is_told() -> None:
+    async def story(services: MachineServices) -> None:
+        await services.handlers["machine.start"](START)
+        machine = StubMachine.started[0]
+        machine.returncode = 1
+        machine.ended.set()
+        await asyncio.sleep(0.01)
+        assert (await services.handlers["machine.end"]({}))["died"] is True
+
+    assert play(story) == [{"event": "machine-ended", "data": {"returncode": 1, "log": "words"}}]
+
+
+def test_a_machine_that_cannot_be_killed_stays_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StubMachine, "dies_when_killed", False)
+
+    async def story(services: MachineServices) -> None:
+        said = await services.handlers["machine.start"](START)
+        with pytest.raises(RequestError, match="did not end when it was killed"):
+            await services.handlers["machine.end"]({})
+        assert f'"pid": {said["pid"]}' in (tmp_path / "run" / "a.json").read_text()
+
+    play(story)
+
+
+def test_samples_are_taken_and_progress_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler, "PROGRESS_PERIOD_S", 0.03)
+
+    async def story(services: MachineServices) -> None:
+        await services.handlers["machine.start"](START)
+        await services.handlers["sample.start"]({"interface": None})
+        with pytest.raises(RequestError, match="sampled already"):
+            await services.handlers["sample.start"]({"interface": None})
+        await asyncio.sleep(0.2)
+        taken = await services.handlers["sample.stop"]({})
+        kinds = [sample["kind"] for sample in taken["samples"]]
+        assert kinds.count("migrate") >= 3
+        assert kinds.count("host") >= 3
+        assert taken["faults"] == []
+        assert all(s["request_ns"] <= s["reply_ns"] for s in taken["samples"])
+        assert (await services.handlers["sample.stop"]({}))["samples"] == []
+
+    told = [message["data"]["transferred_bytes"] for message in play(story)]
+    assert len(told) >= 2
+    assert told == sorted(told)
+
+
+def test_a_counter_that_cannot_be_read_is_told_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_arguments: Any) -> Any:
+        raise OSError("no such counter")
+
+    monkeypatch.setattr("labctl.node.procfs.resident_bytes", broken)
+
+    async def story(services: MachineServices) -> None:
+        await services.handlers["machine.start"](START)
+        await services.handlers["sample.start"]({"interface": None})
+        await asyncio.sleep(0.1)
+        taken = await services.handlers["sample.stop"]({})
+        assert taken["faults"] == ["host: no such counter"], "once, however often"
+        assert {sample["kind"] for sample in taken["samples"]} == {"migrate"}
+
+    play(story)
+
+
+def test_what_needs_a_machine_says_so() -> None:
+    async def story(services: MachineServices) -> None:
+        for name in ("machine.qmp", "machine.guest", "sample.start", "schedule.run"):
+            parameters = {"execute": "stop", "timeout_s": 1, "command": "K", "schedule": {}}
+            with pytest.raises(RequestError, match="this node has no machine"):
+                await services.handlers[name](parameters)
+        assert (await services.handlers["sample.stop"]({}))["samples"] == []
+
+    play(story)
