@@ -23,7 +23,7 @@ from labctl.migration.transports import TRANSPORTS
 
 LOAD_TOLERANCE: Final = 0.05
 """a write rate that is more than 5 % off is no valid load"""
-BASELINE_WINDOWS: Final = 3
+BASELINE_WINDOWS: Final = 5
 """windows in which the rate may be reached before the load counts as invalid"""
 POSTCOPY: Final = "postcopy-active"
 """QEMU's status after the switch to postcopy"""
