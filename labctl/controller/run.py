@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 import traceback
-from bisect import insort
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
@@ -74,16 +73,16 @@ class Controller:
         wanted = [t for t in plan.trials if t.supported and _matches(t, only)]
         finished = store.finished()
         self._todo = [trial for trial in wanted if trial.number not in finished]
-        self._place = {trial.number: place for place, trial in enumerate(wanted)}
+        self._wanted = {trial.number for trial in wanted}
         for stored in load_run(store.path).trials() if finished else ():
-            if stored.record.number in self._place and not stored.record.warmup:
+            if stored.record.number in self._wanted and not stored.record.warmup:
                 self.summary.outcomes[str(stored.record.outcome)] += 1
 
     def run(self) -> Summary:
         """Run what is left of the plan. KeyboardInterrupt stops it cleanly."""
         started = time.monotonic()
         estimate_s = sum(trial.estimate_s for trial in self._todo)
-        planned = len(self._place)
+        planned = len(self._wanted)
         done = planned - len(self._todo)
         workers = [
             threading.Thread(target=self._work, args=(name,), name=f"pair-{name}")
@@ -142,13 +141,13 @@ class Controller:
             self._tell(Notice(f"while the run ended: {fault}"))
 
     def _next(self) -> PlannedTrial | None:
-        """Take the next trial; one that ends without a result is put back."""
+        """Take the next trial; one that ends without a result is put back, and left for a later run."""
         with self._lock:
             return self._todo.pop(0) if self._todo and not self._stop.is_set() else None
 
     def _put_back(self, trial: PlannedTrial) -> None:
         with self._lock:
-            insort(self._todo, trial, key=lambda other: self._place[other.number])
+            self._todo.append(trial)
 
     def _run_trial(self, pair_name: str, planned: PlannedTrial) -> bool:
         """One trial, over as many attempts as it takes; whether it has a result. LabctlError ends the run."""

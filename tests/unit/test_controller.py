@@ -12,6 +12,7 @@ from labctl.campaign import make_plan
 from labctl.controller import Summary
 from labctl.controller import run as controller_run
 from labctl.controller.run import MAX_ATTEMPTS
+from labctl.controller.telling import Telling
 from labctl.errors import LabctlError, LabError, NodeError, NodeLost
 from labctl.events import (
     AttemptInterrupted,
@@ -268,6 +269,24 @@ def test_an_observer_that_fails_is_told_nothing_more_and_takes_nothing_along(
     assert isinstance(told.events[-1], Progress)
     notices = [line.get("text", "") for line in session.stored.journal()]
     assert "Told failed and is told nothing more: OSError: no terminal" in notices
+
+
+def test_what_happens_while_something_is_told_is_told_after_it_to_everybody() -> None:
+    heard: list[tuple[str, str]] = []
+
+    class Listener:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def handle(self, event: Event) -> None:
+            assert isinstance(event, Notice)
+            heard.append((self.name, event.text))
+            if (self.name, event.text) == ("first", "one"):
+                tell(Notice("two"))
+
+    tell = Telling([Listener("first"), Listener("second")])
+    tell(Notice("one"))
+    assert heard == [("first", "one"), ("second", "one"), ("first", "two"), ("second", "two")]
 
 
 def test_warmups_run_first_and_do_not_count(session: Session) -> None:

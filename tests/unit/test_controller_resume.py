@@ -128,6 +128,12 @@ def fake_api(monkeypatch: pytest.MonkeyPatch) -> list[FakeLab]:
     return labs
 
 
+def as_file(asked: Campaign) -> Campaign:
+    """As short as a campaign's file may ask for."""
+    timing = {"baseline": "100ms", "settle": "100ms"}
+    return Campaign.model_validate({**asked.model_dump(), "timing": timing})
+
+
 def edit(directory: Path, old: str, new: str) -> None:
     path = directory / "campaign.yaml"
     text = path.read_text()
@@ -138,12 +144,7 @@ def edit(directory: Path, old: str, new: str) -> None:
 def test_a_changed_plan_is_refused_or_merged_and_asked_about_once(
     tmp_path: Path, fake_api: list[FakeLab], quick: None
 ) -> None:
-    quick_campaign = Campaign.model_validate(
-        {
-            **campaign(repetitions="2").model_dump(),
-            "timing": {"baseline": "100ms", "settle": "100ms"},
-        }
-    )
+    quick_campaign = as_file(campaign(repetitions="2"))
     result = api.run(quick_campaign, out=tmp_path, only="0001-*")
     assert result.exit_code == 0
     before = (load_run(result.directory).trial(1).path / "trial.json").read_bytes()
@@ -167,6 +168,20 @@ def test_a_changed_plan_is_refused_or_merged_and_asked_about_once(
     assert (run.trial(1).path / "trial.json").read_bytes() == before
     assert (last.exit_code, dict(last.summary.outcomes)) == (0, {"completed": 3})
     assert all(channel.closed for lab in fake_api for channel in lab.channels)
+
+
+def test_a_finished_trial_that_is_no_longer_wanted_stays_and_is_not_asked_about_again(
+    tmp_path: Path, fake_api: list[FakeLab], quick: None
+) -> None:
+    result = api.run(as_file(campaign(repetitions="2")), out=tmp_path)
+    edit(result.directory, "repetitions: 2", "repetitions: 1")
+    with pytest.raises(PlanChanged):
+        api.resume(result.directory)
+    api.resume(result.directory, accept_changed_plan=True)
+    api.resume(result.directory)
+    run = load_run(result.directory)
+    assert [t.record.number for t in run.trials()] == [1, 2]
+    assert [t.number for t in run.plan.trials] == [1, 2]
 
 
 def test_environment_and_plan_are_stored_before_the_first_trial(

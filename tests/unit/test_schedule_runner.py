@@ -187,7 +187,7 @@ def test_what_the_last_event_sets_off_is_waited_for() -> None:
     resume = rule("resume", {"event": "MIGRATION", "field": "status", "is": "cancelled"}, "cont")
 
     async def qemu(machine: StubMachine) -> None:
-        machine.refuse("cont")
+        machine.refuse("cont", after_s=0.05)
         machine.status("cancelled")
 
     result, machine, _ = run(schedule(resume), qemu)
