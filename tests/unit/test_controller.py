@@ -17,6 +17,7 @@ from labctl.errors import LabctlError, LabError, NodeError, NodeLost
 from labctl.events import (
     AttemptInterrupted,
     Event,
+    Notice,
     Progress,
     RunEnded,
     RunStarted,
