@@ -108,8 +108,8 @@ def write_rate_measured_bytes_per_s(seen: Seen) -> float | None:
 
 @figure("int", "", source="beats")
 def beats_lost(seen: Seen) -> int | None:
-    """Sequence numbers missing between the start of the baseline and the settled end. A beat that is
-    cut in two by the switch is one.
+    """Sequence numbers missing between the start of the baseline and the settled end. A beat that
+    is cut in two by the switch is none: the observer joins its halves.
     """
     if seen.baseline is None or seen.migration is None:
         return None
