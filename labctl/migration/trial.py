@@ -74,6 +74,7 @@ class TrialRun:
 
     def run(self) -> RawTrial:
         """Run it. NodeLost when a node is gone, Interrupted when the run was asked to stop."""
+        unanswered = False
         try:
             self._go_through()
         except Ends as end:
@@ -82,10 +83,11 @@ class TrialRun:
             where = f"{error.place}: " if error.place else ""
             state = self._states.state
             self._conclude(Judgement("failed", None, f"in {state}: {where}{error.fault}"))
+            unanswered = isinstance(error, WaitTimeout)
         finally:
             faults = self._bench.collect()
             self._enter("closed")
-        if faults and self.raw.outcome != "failed":
+        if faults and not unanswered:
             self._doubt(faults)
         return self.raw
 
@@ -99,10 +101,14 @@ class TrialRun:
         self._finish(result)
 
     def _doubt(self, faults: list[LabctlError]) -> None:
-        """A result without what was seen is none: repeated where a node was lost, else failed."""
+        """A result without what was seen is none. Where a node was lost meanwhile, what failed may have failed by
+        that, so the trial is repeated; but a node that does not answer is what failed.
+        """
         gone = lost(faults)
         if gone is not None:
             raise gone
+        if self.raw.outcome == "failed":
+            return
         missing = "; ".join(self.raw.not_collected)
         reason = f"{self.raw.outcome}, but not all that was seen could be had: {missing}"
         self._conclude(Judgement("failed", self.raw.verdict, reason))

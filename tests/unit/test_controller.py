@@ -187,6 +187,14 @@ def test_a_trial_whose_node_is_lost_is_repeated(session: Session, service: str) 
     assert len(session.labs[0].channels) == 6, "the pair was opened anew, once"
 
 
+def test_what_failed_while_a_node_was_lost_is_repeated_too(session: Session) -> None:
+    """A killed agent takes its QEMU along: what the others see of that is no result."""
+    summary = session.run([Script(status="failed", lose="source:sample.stop")])
+    assert dict(summary.outcomes) == {"completed": 1}
+    (attempt,) = session.stored.attempts(1)
+    assert "its agent has ended" in (attempt.record.reason or "")
+
+
 def test_a_trial_that_always_loses_its_node_is_given_up(session: Session) -> None:
     lost = Script(lose="source:schedule.run")
     summary = session.run(times(MAX_ATTEMPTS, lost), campaign(repetitions="2"))
