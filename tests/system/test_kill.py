@@ -28,9 +28,12 @@ CAMPAIGN = campaign(
     guest={"working_set": "4MiB"},
     matrix={"algorithm": ["stop_and_copy", "precopy", "postcopy", "hybrid"]},
     timing={"baseline": "200ms", "settle": "100ms"},
-    repetitions=2,
+    repetitions=3,
     warmups=1,
 )
+MOMENTS = (None,) * 4 + (0, 0, 1, 1, 1, 2)
+"""Of each kill: None, at any moment of the start; else while a trial runs, so many having ended since the start."""
+assert len(MOMENTS) == KILLS
 
 
 class Campaigning:
@@ -63,12 +66,23 @@ class Campaigning:
             )
         return self.process
 
-    def wait_for_a_trial(self) -> bool:
-        """Wait until a trial has its machine; False when the process ended first."""
+    @property
+    def results(self) -> int:
+        """How many trials have a result."""
+        run = self.run
+        return sum(found.attempt is None for found in trial_folders(run)) if run else 0
+
+    def wait_for_a_trial(self, ended: int = 0) -> bool:
+        """Wait until so many more trials have a result and another has its machine; False when the process
+        ended first.
+        """
         assert self.process is not None
+        wanted = self.results + ended
         deadline = time.monotonic() + GO_S
         while self.process.poll() is None:
-            if any(p.is_qemu and p.role == "source" for p in of_state_root(self.root)):
+            if self.results >= wanted and any(
+                p.is_qemu and p.role == "source" for p in of_state_root(self.root)
+            ):
                 return True
             assert time.monotonic() < deadline, self.said()
             time.sleep(0.02)
@@ -135,15 +149,16 @@ def chance() -> random.Random:
 
 
 def test_a_killed_controller_is_resumed(campaigning: Campaigning, chance: random.Random) -> None:
-    for number in range(KILLS):
+    for number, ended in enumerate(chance.sample(MOMENTS, KILLS), start=1):
         process = campaigning.go()
-        # One half at any moment, most of them before a trial; one half while one runs.
-        during = chance.random() < 0.5 and campaigning.wait_for_a_trial()
-        moment_s = chance.uniform(0, 2.5 if during else 5)
+        if ended is not None:
+            campaigning.wait_for_a_trial(ended)
+        moment_s = chance.uniform(0, 5 if ended is None else 2)
         time.sleep(moment_s)
         process.kill()
         process.wait()
-        print(f"kill {number + 1}: {moment_s:.2f} s into {'a trial' if during else 'its start'}")
+        into = "its start" if ended is None else "a trial"
+        print(f"kill {number}: {moment_s:.2f} s into {into}, {campaigning.results} results")
         assert_nothing_left(campaigning.root)
         campaigning.check_as_it_stands()
     campaigning.finish()
@@ -157,16 +172,16 @@ def test_killed_nodes_cost_an_attempt_and_no_trial(
     for _ in range(GOES_AT_MOST):
         process = campaigning.go()
         while kills < KILLS and process.poll() is None:
-            if chance.random() < 0.7:
-                campaigning.wait_for_a_trial()
-            time.sleep(chance.uniform(0, 3))
+            if (ended := chance.choice(MOMENTS)) is not None:
+                campaigning.wait_for_a_trial(ended)
+            time.sleep(chance.uniform(0, 2))
             agents = campaigning.agents()
             if not agents:
                 continue
             agent = chance.choice(agents)
             agent.kill()
             kills += 1
-            print(f"kill {kills}: node {agent.role}")
+            print(f"kill {kills}: node {agent.role}, {campaigning.results} results")
         if kills == KILLS:
             break
         campaigning.check_as_it_stands()
