@@ -7,10 +7,12 @@ may leave at any time: that ends Ansible. Nothing here knows what the playbook i
 import json
 import os
 import queue
+import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -89,6 +91,7 @@ class PlaybookRun:
             finally:
                 cancelled.set()
                 thread.join()
+                _end_workers(Path(private) / "home")
             self.status = str(runner.status)
 
     def _environment(self, home: Path) -> dict[str, str]:
@@ -117,6 +120,18 @@ def _next(
         except queue.Empty:
             if not thread.is_alive() and inbox.empty():
                 return None
+
+
+def _end_workers(home: Path) -> None:
+    """End what Ansible left running: its workers are sessions of their own, so that ending it by group misses them.
+
+    They are known by the home that was made for this run alone. What runs as another user by now ends with its task.
+    """
+    wanted = f"ANSIBLE_HOME={home}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def task_event(event: Mapping[str, Any]) -> TaskEvent | None:

@@ -3,6 +3,7 @@
 Small playbooks that touch nothing run for real; what they run on is a machine called `here`.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -136,11 +137,22 @@ def test_a_broken_playbook_says_where(play: Path) -> None:
         provision.provision(lab)
 
 
+def still_running(lab: str) -> list[str]:
+    """Processes with the inventory in their command line: Ansible and its workers."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if lab.encode() in path.read_bytes():
+                found.append(path.read_text())
+    return found
+
+
 def test_the_time_out_has_a_name_and_ends_ansible(play: Path) -> None:
     lab = write(play, "    - {name: Hang, ansible.builtin.wait_for: {path: /none, timeout: 60}}\n")
     with pytest.raises(WaitTimeout) as caught:
         provision.provision(lab, timeout_s=4)
     assert caught.value.wait == "provision"
+    assert not still_running(lab)
 
 
 def test_an_interrupted_caller_ends_ansible(play: Path, tmp_path: Path) -> None:
@@ -159,6 +171,7 @@ def test_an_interrupted_caller_ends_ansible(play: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         provision.provision(lab, on_task=interrupt)
     assert not made.exists()
+    assert not still_running(lab)
 
 
 def test_failed_items_speak_for_a_loop() -> None:
