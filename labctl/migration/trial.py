@@ -142,9 +142,11 @@ class TrialRun:
         for _ in range(BASELINE_WINDOWS):
             started = time.monotonic_ns()
             self._bench.watch(self._timing.baseline_s)
-            measured = self._pair.observer.call("observe.rate", since_ns=started)["bytes_per_s"]
+            rate = self._pair.observer.call("observe.rate", since_ns=started)
+            measured = rate["bytes_per_s"]
+            # Up to the last beat that was counted: an answer that comes late is no part of what was judged.
             self.raw.times_ns["baseline_start"] = started
-            self.raw.times_ns["baseline_end"] = time.monotonic_ns()
+            self.raw.times_ns["baseline_end"] = rate.get("until_ns", time.monotonic_ns())
             self.raw.guest["write_rate"]["measured_bytes_per_s"] = measured
             windows.append(measured)
             if measured is None:

@@ -109,7 +109,7 @@ class Observer:
         }
 
     def write_rate(self, since_ns: int) -> dict[str, Any]:
-        """The write rate the guest itself counts in phase run after `since_ns`, bytes per second."""
+        """The write rate the guest itself counts in phase run after `since_ns`, bytes per second, and its last beat's time."""
         with self._lock:
             data, packer = bytes(self.records), self._packer
         if packer is None:
@@ -120,7 +120,12 @@ class Observer:
         first, last = run[0], run[-1]
         pages = sum((b - a) & 0xFFFFFFFF for a, b in zip(first[6:], last[6:]))
         seconds = (last[0] - first[0]) / 1e9
-        return {"bytes_per_s": pages * _PAGE_BYTES / seconds, "seconds": seconds, "beats": len(run)}
+        return {
+            "bytes_per_s": pages * _PAGE_BYTES / seconds,
+            "seconds": seconds,
+            "beats": len(run),
+            "until_ns": last[0],
+        }
 
     def take(self) -> dict[str, Any]:
         """All that was received, the records packed."""

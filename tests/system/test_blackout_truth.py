@@ -19,7 +19,7 @@ the observer the rest. Where other work keeps the host from them, gaps without a
 then those say what can be asked of the instrument."""
 EARLIEST_MS = 1.5
 """A gap cannot be shorter than its pause but for this: QEMU tells STOP when it has asked the vCPU to halt
-at the latest, and RESUME before the vCPU runs; beats that were in flight are stamped later than they were sent."""
+at the latest, and RESUME before the vCPU runs; beats that were in flight are stamped later than they were sent. A busy host may put more between."""
 
 
 def test_pauses_of_known_length_are_seen(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,7 +30,7 @@ def test_pauses_of_known_length_are_seen(pair: Pair, capsys: pytest.CaptureFixtu
     for pause in measured.pauses:
         assert pause.true_ms >= pause.asked_ms - 1, pause
         assert pause.seen_ms is not None
-        assert pause.error_ms > -EARLIEST_MS, pause
+        assert pause.error_ms > -EARLIEST_MS - measured.gap_p99_ms, pause
     bound_ms = max(MEDIAN_ERROR_MS, measured.gap_p99_ms)
     assert abs(median(pause.error_ms for pause in measured.pauses)) <= bound_ms
     for asked_ms in pauses.LENGTHS_MS:

@@ -21,9 +21,8 @@ pytestmark = [pytest.mark.root, pytest.mark.qemu, pytest.mark.slow]
 
 ETHERNET, IP_AND_TCP = 14, 52
 """Header bytes of a packet, TCP's time stamps among them."""
-MORE, MORE_HANDED, LESS = 0.01, 0.03, 0.04
-"""A token bucket never gives more than its rate; payload is counted as it is handed to the socket, whose buffer
-may be fuller at the end than at the beginning. Less it gives whenever other work keeps the sender from
+MORE, LESS = 0.01, 0.04
+"""A token bucket never gives more than its rate. Less it gives whenever other work keeps the sender from
 it, so that of some measurements on a busy machine the best one counts."""
 IDLE_MS, LOADED_MS = 5, 20
 """Round trips. Under load, the queue may hold more; the token bucket's burst and TCP's own limit keep it
@@ -49,17 +48,21 @@ def test_the_link_carries_what_was_asked(pair: Pair, bandwidth: str, mtu: int) -
         state = pair.set_link(spec)
         for way, measured in state.measured.items():
             print(way, measured)
-            assert measured["goodput_bits_per_s"] < payload * (1 + MORE_HANDED)
+            assert measured["goodput_bits_per_s"] < payload * (1 + MORE)
             assert measured["wire_bits_per_s"] < asked * (1 + MORE)
             assert state.deviation(way) == pytest.approx(measured["wire_bits_per_s"] / asked - 1)
             for name, better in (("goodput_bits_per_s", max), ("wire_bits_per_s", max),
                                  ("rtt_idle_ms", min), ("rtt_loaded_ms", min)):  # fmt: skip
                 best[way, name] = better(best.get((way, name), measured[name]), measured[name])
-        if all(best[way, "goodput_bits_per_s"] > payload * (1 - LESS) for way in state.measured):
+        reached = [
+            best[way, name] > of * (1 - LESS)
+            for way in state.measured
+            for name, of in (("goodput_bits_per_s", payload), ("wire_bits_per_s", asked))
+        ]
+        if all(reached):
             break
+    assert all(reached), best
     for way in ("forward", "reverse"):
-        assert best[way, "goodput_bits_per_s"] > payload * (1 - LESS)
-        assert best[way, "wire_bits_per_s"] > asked * (1 - LESS)
         assert 0 < best[way, "rtt_idle_ms"] < IDLE_MS
         assert 0 < best[way, "rtt_loaded_ms"] < LOADED_MS
     for end in (pair.a, pair.b):
