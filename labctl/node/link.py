@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import statistics
+import struct
 import subprocess
 import threading
 import time
@@ -28,6 +29,8 @@ _BIG_BURST_BYTES = 1024 * 1024
 _QUEUE_LATENCY_MS = 50
 _WARM_UP_S = 0.3
 _IDLE_PINGS = 20
+_TCP_INFO_BYTES, _TCP_INFO_ACKED_AT = 256, 120
+"""of the kernel's `struct tcp_info`: `tcpi_bytes_acked`"""
 
 
 def run(*argv: str) -> str:
@@ -165,15 +168,16 @@ def measure(interface: str, address: str, port: int, seconds: float) -> dict[str
                 payload = memoryview(os.urandom(1 << 18))
                 _send_for(stream, payload, _WARM_UP_S)
                 loaded.set()
-                before, started = qdisc.read(), time.monotonic()
-                sent = _send_for(stream, payload, seconds)
-                elapsed, after = time.monotonic() - started, qdisc.read()
+                acked, before, started = _acked_bytes(stream), qdisc.read(), time.monotonic()
+                _send_for(stream, payload, seconds)
+                acked, after = _acked_bytes(stream) - acked, qdisc.read()
+                elapsed = time.monotonic() - started
         finally:
             done.set()
             pinger.join(COMMAND_TIMEOUT_S)
     wire = (after.sent_bytes - before.sent_bytes) if before and after else 0
     return {
-        "goodput_bits_per_s": round(sent * 8 / elapsed),
+        "goodput_bits_per_s": round(acked * 8 / elapsed),
         "wire_bits_per_s": round(wire * 8 / elapsed),
         "drops": (after.drops - before.drops) if before and after else None,
         "rtt_idle_ms": statistics.median(idle) * 1000,
@@ -199,9 +203,14 @@ def _ping(connection: socket.socket) -> float:
     return time.monotonic() - started
 
 
-def _send_for(stream: socket.socket, payload: memoryview, seconds: float) -> int:
-    sent = 0
+def _send_for(stream: socket.socket, payload: memoryview, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        sent += stream.send(payload)
-    return sent
+        stream.send(payload)
+
+
+def _acked_bytes(stream: socket.socket) -> int:
+    """Payload that has arrived, by the far end's word: what was handed to the socket may still stand in its buffer."""
+    info = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    (acked,) = struct.unpack_from("=Q", info, _TCP_INFO_ACKED_AT)
+    return int(acked)

@@ -1,6 +1,7 @@
 """The tables of a trial: from the node's binary to a frame, and from a frame to a file and back.
 
-Every frame has the columns of `labctl.results.columns`; columns that a newer version wrote are kept.
+Arrow works in the caller's thread: its pools are not worth their start for tables of this size, and a command that ends
+while they do was seen to abort. Every frame has the columns of `labctl.results.columns`; columns that a newer version wrote are kept.
 """
 
 import json
@@ -114,7 +115,7 @@ def _json_text(value: Any) -> str:
 
 def to_parquet(frame: pd.DataFrame, **metadata: str) -> bytes:
     """The bytes of a parquet file that holds the frame, the schema version and `metadata`."""
-    table = pa.Table.from_pandas(frame, preserve_index=False)
+    table = pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
     said = {f"labctl.{key}".encode(): value.encode() for key, value in metadata.items()}
     said[_VERSION_KEY] = str(SCHEMA_VERSION).encode()
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **said})
@@ -131,7 +132,7 @@ def from_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """
     try:
         with path.open("rb") as file:
-            table = pq.read_table(file, columns=columns)
+            table = pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False)
     except (OSError, pa.ArrowException) as error:
         raise ResultsError(f"cannot be read: {error}", place=str(path)) from None
     version = int((table.schema.metadata or {}).get(_VERSION_KEY, b"0"))
@@ -141,7 +142,7 @@ def from_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
             place=str(path),
             mend="read it with the version of labctl that wrote it, or a newer one",
         )
-    frame = table.to_pandas()
+    frame = table.to_pandas(use_threads=False)
     assert isinstance(frame, pd.DataFrame)
     return frame
 
