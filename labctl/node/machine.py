@@ -1,7 +1,7 @@
 """One QEMU process: started for one trial, spoken to over QMP, ended with the trial.
 
-QMP, the beats and the guest's command line travel over socket pairs that QEMU inherits: no port and no file to collide
-with or to leave behind. The kernel kills QEMU when this agent dies, however it dies (parent death signal).
+QMP and the guest's command line travel over socket pairs that QEMU inherits, the beats over a connection made for it:
+no port and no name to collide with. The kernel kills QEMU when this agent dies, however it dies (parent death signal).
 """
 
 from __future__ import annotations
