@@ -1,7 +1,7 @@
 """Labs are built by playbooks.
 
 provision("local", on_task=print)     # playbooks/local.yml on inventory/local
-what_would_change("local").changed    # the same in Ansible's check mode: nothing is touched
+provision("local", check=True).changed  # the same in Ansible's check mode: nothing is touched
 unprovision("local")                  # what labctl's own roles installed, taken back
 """
 
@@ -64,16 +64,6 @@ def provision(
     """
     options = [flag for flag, asked in (("--check", check), ("--diff", diff)) if asked]
     return _play(PLAYBOOK, lab, options, on_task, timeout_s, become_password)
-
-
-def what_would_change(
-    lab: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, become_password: str | None = None
-) -> ProvisionResult:
-    """What `provision` would do, found out by Ansible's check mode; nothing is changed.
-
-    Raises as `provision` does.
-    """
-    return provision(lab, check=True, timeout_s=timeout_s, become_password=become_password)
 
 
 def unprovision(

@@ -21,7 +21,6 @@ class HostServices:
         self._lock = host.HostLock()
         self.handlers: dict[str, Handler] = {
             "hello": self._hello,
-            "host.describe": self._describe_host,
             "host.leftovers": self._leftovers,
             "host.clean": self._clean,
             "file.put": self._put_file,
@@ -54,9 +53,6 @@ class HostServices:
             "version": AGENT_VERSION, "pid": os.getpid(), "shared_host": shared, "host": host.describe(),
             "directory": str(state.directory),
         }  # fmt: skip
-
-    async def _describe_host(self, _params: Params) -> Any:
-        return host.describe()
 
     async def _leftovers(self, _params: Params) -> Any:
         return host.leftovers()

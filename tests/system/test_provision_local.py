@@ -35,7 +35,7 @@ def test_a_second_run_changes_nothing() -> None:
     again = provision.provision("local")
     assert again.changed == []
     assert (again.failed, again.hosts) == (0, ["localhost"])
-    assert provision.what_would_change("local").changed == []
+    assert provision.provision("local", check=True).changed == []
     assert (
         subprocess.run(["qemu-system-x86_64", "--version"], timeout=30, check=False).returncode == 0
     )
@@ -72,7 +72,7 @@ def way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_the_way_back_restores_the_packages_of_before(way: Path) -> None:
     before = installed()
-    (would,) = provision.what_would_change("local").changed
+    (would,) = provision.provision("local", check=True).changed
     assert would.message == ASKED
     assert installed() == before
     provision.provision("local")

@@ -67,11 +67,11 @@ def test_check_mode_changes_nothing(play: Path, tmp_path: Path) -> None:
     lab = write(
         play, f"    - {{name: Make, ansible.builtin.file: {{path: {made}, state: directory}}}}\n"
     )
-    assert [e.task for e in provision.what_would_change(lab).changed] == ["Make"]
+    assert [e.task for e in provision.provision(lab, check=True).changed] == ["Make"]
     assert not made.exists()
     assert [e.task for e in provision.provision(lab, diff=True).changed] == ["Make"]
     assert made.is_dir()
-    assert provision.what_would_change(lab).changed == []
+    assert provision.provision(lab, check=True).changed == []
 
 
 def test_a_failed_task_is_named_with_its_mend(play: Path) -> None:
