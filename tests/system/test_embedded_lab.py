@@ -24,9 +24,10 @@ ETHERNET, IP_AND_TCP = 14, 52
 MORE, LESS = 0.01, 0.04
 """A token bucket never gives more than its rate. Less it gives whenever other work keeps the sender from
 it, so that of some measurements on a busy machine the best one counts."""
-IDLE_MS, LOADED_MS = 5, 20
-"""Round trips. Under load, the queue may hold more; the token bucket's burst and TCP's own limit keep it
-short: 1 to 5 ms were measured, and a busy machine adds a turn of its scheduler."""
+IDLE_MS, LOADED_MS = 1, 20
+"""Round trips. Idle, 0.02 to 0.06 ms were measured: what the measurement before has left in a queue would
+show. Under load, the queue may hold more; the token bucket's burst and TCP's own limit keep it short: 1 to
+5 ms were measured. A busy machine adds a turn of its scheduler to either."""
 
 
 def link(bandwidth: str, mtu: int = 1500) -> LinkSpec:
@@ -58,13 +59,14 @@ def test_the_link_carries_what_was_asked(pair: Pair, bandwidth: str, mtu: int) -
             best[way, name] > of * (1 - LESS)
             for way in state.measured
             for name, of in (("goodput_bits_per_s", payload), ("wire_bits_per_s", asked))
+        ] + [
+            0 < best[way, name] < most_ms
+            for way in state.measured
+            for name, most_ms in (("rtt_idle_ms", IDLE_MS), ("rtt_loaded_ms", LOADED_MS))
         ]
         if all(reached):
             break
     assert all(reached), best
-    for way in ("forward", "reverse"):
-        assert 0 < best[way, "rtt_idle_ms"] < IDLE_MS
-        assert 0 < best[way, "rtt_loaded_ms"] < LOADED_MS
     for end in (pair.a, pair.b):
         described = end.node.call("link.describe", interface=end.interface)
         assert described["link"]["mtu"] == mtu
