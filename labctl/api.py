@@ -132,7 +132,7 @@ def resume(
         with _open(campaign, lab, store.name, share=share) as opened:
             planned = _plan(campaign, opened, quick=old.quick)
             # Against the merged one: a change that was accepted once is not asked about again.
-            planned = merge(old, planned, store.finished())
+            planned = merge(old, planned, store.finished(), store.used())
             changes = differences(old, planned)
             if changes and not accept_changed_plan:
                 raise PlanChanged(

@@ -8,14 +8,15 @@ from labctl.campaign.plan import Plan, PlannedTrial
 _Key = tuple[str, int, int]
 
 
-def merge(old: Plan, new: Plan, finished: Collection[int]) -> Plan:
+def merge(old: Plan, new: Plan, finished: Collection[int], used: Collection[int] = ()) -> Plan:
     """The plan to go on with when a run's plan has changed and that was accepted.
 
     A trial of `new` that `old` had (the same cell, block and place among equals) keeps its number; others are numbered after
-    the last. Trials of `old` that are `finished` and no longer wanted stay, at the end.
+    the last of `old` and of `used`, the numbers that stand on disk: an earlier change may have dropped a trial that was
+    attempted. Trials of `old` that are `finished` and no longer wanted stay, at the end.
     """
     numbered = dict(zip(_keys(old.trials), old.trials, strict=True))
-    following = max((trial.number for trial in old.trials), default=0) + 1
+    following = max([0, *used, *(trial.number for trial in old.trials)]) + 1
     trials: list[PlannedTrial] = []
     for key, trial in zip(_keys(new.trials), new.trials, strict=True):
         known = numbered.pop(key, None)

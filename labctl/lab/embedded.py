@@ -19,7 +19,6 @@ from labctl.node.protocol import pack
 INTERFACE = "lab0"
 ADDRESSES = {"a": "192.0.2.1", "b": "192.0.2.2"}
 """of TEST-NET-1: documentation addresses, which nobody has"""
-MTU = 1500
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,6 @@ class EmbeddedOpener:
         for node in (a, b):
             self._hello(node, lock=False)
         a.call("link.make", interface=INTERFACE, peer_pid=b.hello["pid"])
-        for name, node in (("a", a), ("b", b)):
-            node.call(
-                "link.configure", interface=INTERFACE, address=f"{ADDRESSES[name]}/30", mtu=MTU
-            )
         image = guest_image()
         kernel = observer.call("file.put", name="guest.elf", data=pack(image.read_bytes()))["path"]
         variables = self.spec.variables.get(self.spec.hypervisors[0], {})

@@ -158,6 +158,10 @@ class RunStore:
         """The numbers of the trials that have a result."""
         return {found.number for found in layout.trial_folders(self.path) if found.attempt is None}
 
+    def used(self) -> set[int]:
+        """The numbers of the trials that have a result or an interrupted attempt."""
+        return {found.number for found in layout.trial_folders(self.path)}
+
     def next_attempt(self, number: int) -> int:
         """What to call the next attempt at a trial: 1 for the first."""
         attempts = [

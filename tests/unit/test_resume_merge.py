@@ -47,12 +47,14 @@ def by_number(plan: Plan) -> dict[int, PlannedTrial]:
     return {trial.number: trial for trial in plan.trials}
 
 
-@given(changes())
+@given(changes(), st.sets(st.integers(1, 99)))
 def test_numbers_stay_unique_and_a_known_number_keeps_its_cell_and_block(
-    change: tuple[Plan, Plan, set[int]],
+    change: tuple[Plan, Plan, set[int]], dropped: set[int]
 ) -> None:
+    """`dropped` were attempted before an earlier change took them out of the plan."""
     old, new, finished = change
-    merged = merge(old, new, finished)
+    used = finished | dropped
+    merged = merge(old, new, finished, used)
     known = by_number(old)
     assert len(by_number(merged)) == len(merged.trials)
     for trial in merged.trials:
@@ -60,7 +62,7 @@ def test_numbers_stay_unique_and_a_known_number_keeps_its_cell_and_block(
             was = known[trial.number]
             assert (trial.cell, trial.block) == (was.cell, was.block)
         else:
-            assert trial.number > max(known)
+            assert trial.number > max([*known, *used])
 
 
 @given(changes())
