@@ -184,6 +184,21 @@ def test_a_finished_trial_that_is_no_longer_wanted_stays_and_is_not_asked_about_
     assert [t.number for t in run.plan.trials] == [1, 2]
 
 
+def test_the_number_of_a_trial_that_was_attempted_and_dropped_is_not_used_again(
+    tmp_path: Path, fake_api: list[FakeLab], quick: None
+) -> None:
+    """Else its attempts would pass for those of another trial."""
+    result = api.run(as_file(campaign(repetitions="2")), out=tmp_path, only="0001-*")
+    first = load_run(result.directory).trial(1).path
+    second = load_run(result.directory).plan.trials[1].name
+    first.with_name(f"{second}.attempt1").mkdir()
+    edit(result.directory, "repetitions: 2", "repetitions: 1")
+    api.resume(result.directory, accept_changed_plan=True)
+    edit(result.directory, "repetitions: 1", "repetitions: 2")
+    api.resume(result.directory, accept_changed_plan=True)
+    assert [t.number for t in load_run(result.directory).plan.trials] == [1, 3]
+
+
 def test_environment_and_plan_are_stored_before_the_first_trial(
     tmp_path: Path, fake_api: list[FakeLab], monkeypatch: pytest.MonkeyPatch
 ) -> None:
