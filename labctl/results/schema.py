@@ -2,8 +2,13 @@
 
 A record survives a round trip whole: keys that this version does not know, at any depth, are kept
 and written back. `schema_version` counts changes that an older reader would misread; a record of an
-older version is lifted by `upgrade`, one of a newer version is refused. New keys alone do not change
-the version.
+older version is lifted by `upgrade`, one of a newer version is refused.
+
+When the version rises: a key or column goes, is renamed, changes its unit or meaning, or a value of
+an old key is new and an older reader would refuse or misread it. When it does not: a key or column
+is added, is optional, and an older reader that keeps it unread is not misled. A rise comes with its
+step in UPGRADES, and with a stored run of its own in `tests/data/runs`; those of all earlier versions
+go on being read as they are.
 
 A trial is one migration of one machine. Room for what is to come: machines that migrate at the same
 time are trials that share a `group`; a machine that is reached by several links has several entries
