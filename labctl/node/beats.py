@@ -10,6 +10,8 @@ type   name    after the header
 2      BEAT    nonce u32, seq u32, tsc u64, phase u8, vcpus u8, reserved u16, work u32 x vcpus, crc-8
 3      REPORT  nonce u32, seq u32, tsc u64, pages checked u64, pages bad u64, first bad address u64,
                work regressed u8, seq regressed u8, reserved u16, crc-8
+4      LOAD    nonce u32, seq u32, tsc u64, start_tsc u64, pages written u64, pages read u64, then for each
+               window of the dirty curve (length in ms u16, whole windows u32, pages dirtied in them u64), crc-8
 =====  ======  =========================================================================================
 
 A migration can cut a record in two: its head leaves the source, its tail the destination. The destination's parser
@@ -26,13 +28,15 @@ from typing import Any, NamedTuple, Union
 
 MAGIC = 0xB7
 VERSION = 1
-HELLO, BEAT, REPORT = 1, 2, 3
+HELLO, BEAT, REPORT, LOAD = 1, 2, 3, 4
 PHASE_BOOT, PHASE_FILL, PHASE_RUN, PHASE_CHECK, PHASE_CHECKED = range(5)
 PHASES = ("boot", "fill", "run", "check", "checked")
 
 _HELLO = struct.Struct("<4xI10QI")
 _BEAT = struct.Struct("<4xIIQBB2x")
 _REPORT = struct.Struct("<4xIIQQQQBB2x")
+_LOAD = struct.Struct("<4xIIQQQQ")
+_WINDOW = struct.Struct("<HIQ")
 _HELLO_LENGTH = _HELLO.size + 4
 _REPORT_LENGTH = _REPORT.size + 1
 
@@ -99,7 +103,21 @@ class Report(NamedTuple):
     seq_regressed: int
 
 
-Record = Union[Beat, Hello, Report]
+class Load(NamedTuple):
+    """What the load has done until the last tenth of a second since its start, when every vCPU had come that far."""
+
+    nonce: int
+    seq: int
+    tsc: int
+    start_tsc: int
+    """When the writing began: second 0 of the profile, and of every window."""
+    pages_written: int
+    pages_read: int
+    curve: tuple[tuple[int, int, int], ...]
+    """The dirty curve: (window in ms, whole windows, pages dirtied in them, each counted once a window)."""
+
+
+Record = Union[Beat, Hello, Report, Load]
 
 
 def as_dict(record: Record) -> dict[str, Any]:
@@ -153,6 +171,8 @@ class BeatParser:
         kind, length = buffer[at + 1], buffer[at + 3]
         if kind == BEAT and length > _BEAT.size and (length - _BEAT.size - 1) % 4 == 0:
             return length
+        if kind == LOAD and length > _LOAD.size and (length - _LOAD.size - 1) % _WINDOW.size == 0:
+            return length
         if (kind, length) in ((HELLO, _HELLO_LENGTH), (REPORT, _REPORT_LENGTH)):
             return length
         return 0
@@ -169,6 +189,9 @@ def _decode(record: bytearray) -> Record | None:
         return None
     if kind == REPORT:
         return Report(*_REPORT.unpack_from(record))
+    if kind == LOAD:
+        curve = tuple(_WINDOW.iter_unpack(record[_LOAD.size : -1]))
+        return Load._make((*_LOAD.unpack_from(record), curve))
     nonce, seq, tsc, phase, vcpus = _BEAT.unpack_from(record)
     if len(record) != _BEAT.size + 4 * vcpus + 1 or phase >= len(PHASES):
         return None

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from . import local_sockets
-from .beats import PHASE_RUN, PHASES, Beat, BeatParser, Hello, Report, as_dict
+from .beats import PHASE_RUN, PHASES, Beat, BeatParser, Hello, Load, Report, as_dict
 from .protocol import RequestError
 
 SIDES = ("source", "destination")
@@ -48,6 +48,7 @@ class Observer:
         self.vcpus = 0
         self.hello: dict[str, Any] = {}
         self.reports: list[dict[str, Any]] = []
+        self.load: dict[str, Any] | None = None
         self.last: dict[str, Beat | None] = dict.fromkeys(SIDES)
         self.last_ns: dict[str, int] = dict.fromkeys(SIDES, 0)
         self.count: dict[str, int] = dict.fromkeys(SIDES, 0)
@@ -90,7 +91,7 @@ class Observer:
                 os.unlink(path)
 
     def state(self) -> dict[str, Any]:
-        """What is known now: per side the count, phase and time of the last beat; hello; reports."""
+        """What is known now: per side the count, phase and time of the last beat; hello; reports; the last load."""
         sides = {}
         for side in SIDES:
             last = self.last[side]
@@ -105,11 +106,14 @@ class Observer:
             "sides": sides,
             "hello": self.hello,
             "reports": list(self.reports),
+            "load": self.load,
             "now_ns": time.monotonic_ns(),
         }
 
     def write_rate(self, since_ns: int) -> dict[str, Any]:
-        """The write rate the guest itself counts in phase run after `since_ns`, bytes per second, and its last beat's time."""
+        """The write rate the guest itself counts in phase run after `since_ns`, bytes per second; the pages, its first and
+        last beat's TSC, and the last one's time.
+        """
         with self._lock:
             data, packer = bytes(self.records), self._packer
         if packer is None:
@@ -125,6 +129,8 @@ class Observer:
             "seconds": seconds,
             "beats": len(run),
             "until_ns": last[0],
+            "pages": pages,
+            "tsc": [first[5], last[5]],
         }
 
     def take(self) -> dict[str, Any]:
@@ -183,6 +189,8 @@ class Observer:
             elif isinstance(record, Hello):
                 self.hello = as_dict(record)
                 self._on_change()
+            elif isinstance(record, Load):
+                self.load = dict(as_dict(record), side=side, t_ns=t_ns)
             elif isinstance(record, Report):
                 self.reports.append(dict(as_dict(record), side=side, t_ns=t_ns))
                 self._on_change()

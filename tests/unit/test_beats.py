@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from labctl.node.beats import (
     BEAT,
     HELLO,
+    LOAD,
     MAGIC,
     PHASES,
     REPORT,
     Beat,
     BeatParser,
     Hello,
+    Load,
     Record,
     Report,
     as_dict,
@@ -31,7 +33,9 @@ beats = st.builds(
 )  # fmt: skip
 hellos = st.builds(Hello, u32, *[u64] * 10, u32)
 reports = st.builds(Report, u32, u32, *[u64] * 4, u8, u8)
-records = st.one_of(beats, hellos, reports)
+curves = st.lists(st.tuples(st.integers(0, 2**16 - 1), u32, u64), min_size=1, max_size=7)
+loads = st.builds(Load, u32, u32, *[u64] * 4, curves.map(tuple))
+records = st.one_of(beats, hellos, reports, loads)
 streams = st.lists(records, max_size=8)
 
 
@@ -45,6 +49,10 @@ def encoded(record: Record) -> bytes:
         work = struct.pack(f"<{len(record.work)}I", *record.work)
         body = struct.pack("<IIQBBH", *record[:4], len(record.work), 0) + work
         kind = BEAT
+    elif isinstance(record, Load):
+        windows = b"".join(struct.pack("<HIQ", *window) for window in record.curve)
+        body = struct.pack("<IIQQQQ", *record[:6]) + windows
+        kind = LOAD
     else:
         body = struct.pack("<IIQQQQBBH", *record, 0)
         kind = REPORT

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from labctl.node import local_sockets
-from labctl.node.beats import PHASE_RUN, Beat, Hello, Report
+from labctl.node.beats import PHASE_RUN, Beat, Hello, Load, Report
 from labctl.node.observer import Observer, wait_until
 from labctl.node.protocol import RequestError
 from labctl.results.raw import beat_dtype
@@ -115,6 +115,15 @@ def test_hello_and_reports_are_known_by_name(stage: Stage) -> None:
     state = stage.observer.state()
     assert state["hello"]["ws_bytes"] == 4
     assert state["reports"][0] | {"t_ns": 0} == report._asdict() | {"side": "source", "t_ns": 0}
+
+
+def test_the_last_load_is_known(stage: Stage) -> None:
+    assert stage.observer.state()["load"] is None
+    loads = [Load(NONCE, n, n, 1, 10 * n, n, ((10, 10 * n, 7 * n),)) for n in (1, 2)]
+    stage.send("source", b"".join(map(encoded, loads)))
+    stage.until(lambda: (stage.observer.load or {}).get("seq") == 2)
+    known = stage.observer.state()["load"]
+    assert known | {"t_ns": 0} == loads[1]._asdict() | {"side": "source", "t_ns": 0}
 
 
 def test_the_write_rate_is_the_guests_own_count(stage: Stage) -> None:

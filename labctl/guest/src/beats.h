@@ -9,6 +9,8 @@
  *   2 BEAT    u32 nonce, u32 seq, u64 tsc, u8 phase, u8 vcpus, u16 0, u32 work[vcpus], u8 crc
  *   3 REPORT  u32 nonce, u32 seq, u64 tsc, u64 pages_checked, u64 pages_bad,
  *             u64 first_bad_address, u8 work_regressed, u8 seq_regressed, u16 0, u8 crc
+ *   4 LOAD    u32 nonce, u32 seq, u64 tsc, u64 start_tsc, u64 pages_written, u64 pages_read,
+ *             7 x (u16 window_ms, u32 windows, u64 pages), u8 crc
  *
  * HELLO comes before the first beat and then about once a second; seq is that of the latest beat in
  * REPORT. The u8 crc is CRC-8 (polynomial x^8 + x^2 + x + 1 = 0x07, initial value 0, most
