@@ -1,6 +1,7 @@
 # make demo   sets up all that labctl needs on this machine, and runs the quickstart campaign
 # make test   sets up all that the tests need, and runs every test
 # make check  the quick loop: lint, format, types, unit tests; no root
+# make bench  measures how true the figures are, writes docs/benchmarks.md; some of it: make bench ONLY=blackout,wire
 # make setup  the common first part;  make lock, make clean
 #
 # A step that is done leaves a stamp in .venv/.stamps and is not done again until what it depends on changes.
@@ -17,13 +18,14 @@ GUEST := $(wildcard labctl/guest/*.py labctl/guest/*.c labctl/guest/*.h labctl/g
 LAB := $(shell find playbooks inventory/local -type f)
 export PATH := $(abspath $(BIN)):$(PATH):/usr/sbin:/sbin
 
+COMMA := ,
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
-.PHONY: help demo setup test check lint lock clean
+.PHONY: help demo setup test bench check lint lock clean
 .SECONDARY:
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,4p
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,5p
 
 demo: setup
 	@labctl run campaigns/quickstart.yaml
@@ -32,6 +34,9 @@ setup: $(DONE)/lab
 
 test: $(DONE)/lab $(DONE)/dev $(DONE)/browser
 	@pytest
+
+bench: $(DONE)/lab
+	@python -m benchmarks $(subst $(COMMA), ,$(ONLY))
 
 check: lint $(DONE)/labctl
 	@pytest -q -m "not root and not qemu and not slow"

@@ -5,9 +5,9 @@ from statistics import median
 
 import pytest
 
+from benchmarks import pauses
 from labctl.lab import Pair
 from labctl.migration import RawTrial
-from tests.system import pauses
 from tests.system.bench import beats_of, campaign, run_trial
 
 pytestmark = [pytest.mark.root, pytest.mark.qemu, pytest.mark.slow]
