@@ -33,7 +33,7 @@ class Bench:
         self._stop = stop
         self._observing = False
         self._died: dict[str, Future[NoReturn]] = {side: Future() for side in SIDES}
-        self.beat_sockets: dict[str, str] = {}
+        self.beat_pipes: dict[str, str] = {}
 
     # --- to the observer ---
 
@@ -41,7 +41,7 @@ class Bench:
         """Let the observer wait for the beats of the guest with this nonce."""
         started = self.observer.call("observe.start", nonce=nonce)
         self._observing = True
-        self.beat_sockets = started["paths"]
+        self.beat_pipes = started["paths"]
         self.anchor("observer", started)
 
     def beat(self, side: str, name: str, timeout_s: float, **wanted: Any) -> dict[str, Any]:
@@ -204,7 +204,7 @@ class Bench:
                 f"rate={guest.write_rate_bytes_per_s} pattern={guest.pattern} fill={guest.fill} "
                 f"vcpus={guest.vcpus} seed={guest.seed} beat_us=500"
             ),
-            "beats_socket": self.beat_sockets[side],
+            "beats_pipe": self.beat_pipes[side],
             "incoming": side == "destination",
             "uid": self._caller.get("uid"),
             "gid": self._caller.get("gid"),

@@ -21,7 +21,7 @@ over its stdin and stdout. When that channel closes it ends all that it started.
 :mod:`.migration`         runs a schedule on one end, without asking anybody above
 :mod:`.observer`          receives the guest's beats
 :mod:`.beats`             the format of the beat stream
-:mod:`.local_sockets`     Unix sockets by paths of any length
+:mod:`.local_pipes`       named pipes between the processes of one host
 ========================  ==================================================================
 """
 

@@ -1,7 +1,7 @@
 """One QEMU process: started for one trial, spoken to over QMP, ended with the trial.
 
-QMP and the guest's command line travel over socket pairs that QEMU inherits, the beats over a connection made for it:
-no port and no name to collide with. The kernel kills QEMU when this agent dies, however it dies (parent death signal).
+QMP (a monitor for commands, and one for the sampler alone) and the guest's command line travel over socket pairs that QEMU
+inherits, the beats over the observer's pipe: no port and no name to collide with. The kernel kills QEMU when this agent dies, however it dies (parent death signal).
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import shutil
 import socket
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
-from . import host, local_sockets
+from . import host, local_pipes
 from .protocol import RequestError
 
 KILL_TIMEOUT_S = 10.0
 _REAP_S = 0.5
+_BEATS_FDSET = 1
 TCG_PADDING_BYTES = 8192
 """Added to a machine's memory under TCG. QEMU before 9.0 loses writes during precopy under TCG where a RAM block is a
 multiple of 64 pages: its bitmap sync then takes a path that clears dirty bits and leaves the TLB (QEMU commit 03bfc2188f;
@@ -64,14 +65,24 @@ def run_as(wanted_uid: int | None, wanted_gid: int | None) -> tuple[list[str], s
     return prefix + drop, f"uid {wanted_uid}"
 
 
-def argv(spec: Spec, qemu: str, qmp_fd: int, command_fd: int, beats_fd: int | None) -> list[str]:
+class Inherited(NamedTuple):
+    """The descriptors that QEMU inherits."""
+
+    qmp: int
+    samples: int
+    guest: int
+    beats: int | None
+
+
+def argv(spec: Spec, qemu: str, inherited: Inherited) -> list[str]:
     """QEMU's command line: a machine with the built-in guest, or none at all for questions (`spec` as in :meth:`Machine.start`)."""
     line = [
         qemu, "-name", f"guest=labctl-{spec['name']},debug-threads=on",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-machine", spec["machine_type"],
         "-accel", "tcg,thread=multi" if spec["accelerator"] == "tcg" else spec["accelerator"],
-        "-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control",
+        "-chardev", f"socket,id=qmp,fd={inherited.qmp}", "-mon", "chardev=qmp,mode=control",
+        "-chardev", f"socket,id=samples,fd={inherited.samples}", "-mon", "chardev=samples,mode=control",
     ]  # fmt: skip
     if spec.get("kernel"):
         padding = TCG_PADDING_BYTES if spec["accelerator"] == "tcg" else 0
@@ -84,9 +95,11 @@ def argv(spec: Spec, qemu: str, qmp_fd: int, command_fd: int, beats_fd: int | No
             f"size={spec['memory_bytes'] + padding}B",
         ]
         line += ["-kernel", spec["kernel"], "-append", spec["append"]]
-        line += ["-chardev", f"socket,id=commands,fd={command_fd}", "-serial", "chardev:commands"]
-    if beats_fd is not None:
-        line += ["-chardev", f"socket,id=beats,fd={beats_fd}"]
+        line += ["-chardev", f"socket,id=commands,fd={inherited.guest}"]
+        line += ["-serial", "chardev:commands"]
+    if inherited.beats is not None:
+        line += ["-add-fd", f"fd={inherited.beats},set={_BEATS_FDSET}"]
+        line += ["-chardev", f"file,id=beats,path=/dev/fdset/{_BEATS_FDSET},append=on"]
         line += ["-device", "isa-debugcon,iobase=0xe9,chardev=beats"]
     if spec.get("incoming"):
         line += ["-incoming", "defer"]
@@ -108,6 +121,7 @@ class Machine:
         self._process: asyncio.subprocess.Process | None = None
         self._qmp = QMPClient(spec["name"])
         self._guest: socket.socket | None = None
+        self.sampling_monitor: socket.socket | None = None
         self._log: Path | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -121,7 +135,7 @@ class Machine:
     async def start(cls, spec: Spec, log: Path, timeout_s: float) -> Machine:
         """Start QEMU and connect its monitor.
 
-        :param spec: ``name qemu machine_type accelerator vcpus memory_bytes kernel append incoming beats_socket uid gid``
+        :param spec: ``name qemu machine_type accelerator vcpus memory_bytes kernel append incoming beats_pipe uid gid``
         :raise RequestError: ``qemu-missing``; ``qemu-died`` with QEMU's own words; ``timeout``
         """
         machine = cls(spec)
@@ -135,41 +149,32 @@ class Machine:
     async def _start(self, log: Path, timeout_s: float) -> None:
         qemu = find_qemu(self.spec["qemu"])
         prefix, self.user = run_as(self.spec.get("uid"), self.spec.get("gid"))
-        qmp_ours, qmp_theirs = socket.socketpair()
-        guest_ours, guest_theirs = socket.socketpair()
-        passed = [qmp_theirs, guest_theirs]
-        self._guest = guest_ours
+        qmp, samples, guest = (socket.socketpair() for _ in range(3))
+        self.sampling_monitor, self._guest = samples[0], guest[0]
         self._guest.setblocking(False)
         self._log = log
+        theirs = [qmp[1].detach(), samples[1].detach(), guest[1].detach()]
         try:
-            beats = None
-            if self.spec.get("beats_socket"):
-                beats = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                passed.append(beats)
-                local_sockets.connect(beats, self.spec["beats_socket"])
-            self.argv = argv(
-                self.spec,
-                qemu,
-                qmp_theirs.fileno(),
-                guest_theirs.fileno(),
-                beats.fileno() if beats else None,
-            )
+            if self.spec.get("beats_pipe"):
+                theirs.append(local_pipes.open_to_write(self.spec["beats_pipe"]))
+            beats = theirs[3] if len(theirs) > 3 else None
+            self.argv = argv(self.spec, qemu, Inherited(theirs[0], theirs[1], theirs[2], beats))
             with open(log, "wb") as stderr:  # noqa: ASYNC230 - local, before anything is timed
                 self._process = await asyncio.create_subprocess_exec(
                     *prefix, *self.argv,
                     stdin=asyncio.subprocess.DEVNULL, stdout=stderr, stderr=stderr,
-                    pass_fds=[s.fileno() for s in passed],
+                    pass_fds=theirs,
                 )  # fmt: skip
         except BaseException as error:
-            qmp_ours.close()
+            qmp[0].close()
             if isinstance(error, OSError):
                 raise RequestError("qemu-died", f"QEMU could not be started: {error}") from None
             raise
         finally:
-            for theirs in passed:
-                theirs.close()
+            for handle in theirs:
+                os.close(handle)
         self._tasks.append(asyncio.ensure_future(self._reap()))
-        await self._connect(qmp_ours, timeout_s)
+        await self._connect(qmp[0], timeout_s)
         self._tasks.append(asyncio.ensure_future(self._collect_events()))
 
     async def _connect(self, qmp: socket.socket, timeout_s: float) -> None:
@@ -295,6 +300,7 @@ class Machine:
         self.ended.set()
         with contextlib.suppress(QMPError, OSError, EOFError, asyncio.TimeoutError):
             await asyncio.wait_for(self._qmp.disconnect(), 1.0)
-        if self._guest is not None:
-            self._guest.close()
+        for ours in (self._guest, self.sampling_monitor):
+            if ours is not None:
+                ours.close()
         return gone

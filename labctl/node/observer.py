@@ -1,17 +1,16 @@
 """Receives the guest's beats from both QEMUs on one clock.
 
-A thread of its own blocks on the two sockets and stamps what arrives, so that nothing this process does besides delays a
+A thread of its own blocks on the two pipes and stamps what arrives, so that nothing this process does besides delays a
 stamp by more than the interpreter's switch interval. A guest's byte-wise port writes arrive as single bytes: after the
-first byte the thread lets the rest of the record arrive (50 us) instead of waking for each.
+first byte the thread lets the rest of the record arrive (50 us) instead of waking for each. Waking is what costs: at 2 kHz
+it is most of the 6 to 8 % of a core that the observer takes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import selectors
-import socket
+import select
 import struct
 import sys
 import threading
@@ -21,14 +20,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable
 
-from . import local_sockets
+from . import local_pipes
 from .beats import PHASE_RUN, PHASES, Beat, BeatParser, Hello, Load, Report, as_dict
 from .protocol import RequestError
 
 SIDES = ("source", "destination")
 _SWITCH_INTERVAL_S = 0.0005
 _RECORD_ARRIVES_S = 50e-6
-_POLL_S = 0.2
+_CLOSE_S = 1.0
+_READ_BYTES = 1 << 16
 _NICE = -11
 _PAGE_BYTES = 4096
 
@@ -43,7 +43,7 @@ class Observer:
 
     def __init__(self, directory: Path, nonce: int, on_change: Callable[[], None]) -> None:
         self.nonce = nonce
-        self.paths = {side: str(directory / f"beats-{nonce:08x}-{side}.sock") for side in SIDES}
+        self.paths = {side: str(directory / f"beats-{nonce:08x}-{side}.pipe") for side in SIDES}
         self.records = bytearray()
         self.vcpus = 0
         self.hello: dict[str, Any] = {}
@@ -57,16 +57,17 @@ class Observer:
         self._on_change = on_change
         self._lock = threading.Lock()
         self._parsers = {side: BeatParser() for side in SIDES}
-        self._selector = selectors.DefaultSelector()
+        self._pipes: list[int] = []
+        # A word to the thread: it waits without a time-out.
+        self._wake_read, self._wake_write = os.pipe()
         self._closing = threading.Event()
         self._packer: struct.Struct | None = None
         self._heard_destination = False
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self._thread = threading.Thread(target=self._serve, name="beats", daemon=True)
         try:
-            for number, side in enumerate(SIDES):
-                listener = local_sockets.listen(self.paths[side])
-                self._selector.register(listener, selectors.EVENT_READ, ("accept", number))
+            for side in SIDES:
+                self._pipes.append(local_pipes.make(self.paths[side]))
             self._thread.start()
         except BaseException:
             self.close()
@@ -78,16 +79,18 @@ class Observer:
         return self._closing.is_set()
 
     def close(self) -> None:
-        """Stop receiving and remove the sockets; who waits for beats is told. Safe again."""
+        """Stop receiving and remove the pipes; who waits for beats is told. Safe again."""
+        if self._closing.is_set():
+            return
         self._closing.set()
         if self._thread.ident is not None:
-            self._thread.join(5 * _POLL_S)
+            os.write(self._wake_write, b"x")
+            self._thread.join(_CLOSE_S)
             self._on_change()
-        for key in list((self._selector.get_map() or {}).values()):
-            key.fileobj.close()  # type: ignore[union-attr]
-        self._selector.close()
+        for handle in (*self._pipes, self._wake_read, self._wake_write):
+            os.close(handle)
         for path in self.paths.values():
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 os.unlink(path)
 
     def state(self) -> dict[str, Any]:
@@ -155,28 +158,24 @@ class Observer:
             self._on_change()
 
     def _receive(self) -> None:
-        while not self._closing.is_set():
+        poll = select.poll()
+        for handle in (*self._pipes, self._wake_read):
+            poll.register(handle, select.POLLIN)
+        source, destination = self._pipes
+        while True:
+            ready = {handle for handle, _event in poll.poll()}
+            if self._closing.is_set():
+                return
+            time.sleep(_RECORD_ARRIVES_S)
             # The source first: a record it has begun is continued by the destination.
-            ready = sorted(self._selector.select(_POLL_S), key=lambda found: found[0].data[1])
-            for key, _events in ready:
-                action, number = key.data
-                if action == "accept":
-                    connection, _ = key.fileobj.accept()  # type: ignore[union-attr]
-                    self._selector.register(connection, selectors.EVENT_READ, ("read", number))
-                else:
-                    self._read(key.fileobj, number)  # type: ignore[arg-type]
+            if source in ready:
+                self._read(source, 0)
+            if destination in ready:
+                self._read(destination, 1)
 
-    def _read(self, connection: socket.socket, number: int) -> None:
-        time.sleep(_RECORD_ARRIVES_S)
-        try:
-            data = connection.recv(1 << 16)
-        except OSError:
-            data = b""
+    def _read(self, pipe: int, number: int) -> None:
+        data = os.read(pipe, _READ_BYTES)
         t_ns = time.monotonic_ns()
-        if not data:
-            self._selector.unregister(connection)
-            connection.close()
-            return
         side = SIDES[number]
         if side == "destination" and not self._heard_destination:
             self._heard_destination = True
@@ -239,5 +238,5 @@ async def wait_until(
         changed.clear()
         if condition():
             return
-        with contextlib.suppress(asyncio.TimeoutError):
+        with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(changed.wait(), min(left, poll_s))

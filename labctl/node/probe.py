@@ -7,13 +7,13 @@ writes faster there than under TCG (a nested /dev/kvm can be fifty times slower 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import socket
 import time
 from pathlib import Path
 from typing import Any
 
-from . import host, local_sockets, procfs
+from . import host, local_pipes, procfs
 from .beats import PHASE_RUN, Beat, BeatParser
 from .machine import Machine, find_qemu
 from .protocol import RequestError
@@ -23,6 +23,7 @@ QMP_TIMEOUT_S = 5.0
 BEAT_LIMITS_S = {"kvm": 1.0, "tcg": 20.0}
 """Until the first beat, and from there to a measured rate. Emulation always works, on a busy machine later."""
 _RATE_WINDOW_S = 0.3
+_LOOK_S = 0.005
 _RDMA_DEVICES = "/sys/class/infiniband"
 _FULL_SPEED_BYTES_PER_S = 64 << 30
 _TRIAL_MEMORY_BYTES = 64 << 20
@@ -131,45 +132,41 @@ async def try_accelerators(
 async def _try_accelerator(
     name: str, qemu: str, machine_type: str, kernel: str, directory: Path
 ) -> dict[str, Any]:
-    path = directory / f"accelerator-{name}.sock"
-    listener = local_sockets.listen(str(path))
-    listener.settimeout(START_TIMEOUT_S)
+    path = directory / f"accelerator-{name}.pipe"
+    beats = local_pipes.make(str(path))
     spec = {
         "name": f"accelerator-{name}", "qemu": qemu, "machine_type": machine_type, "accelerator": name, "vcpus": 1,
-        "memory_bytes": _TRIAL_MEMORY_BYTES, "kernel": kernel, "beats_socket": str(path),
+        "memory_bytes": _TRIAL_MEMORY_BYTES, "kernel": kernel, "beats_pipe": str(path),
         "append": f"nonce=1 ws={_TRIAL_WS_BYTES} rate={_FULL_SPEED_BYTES_PER_S} pattern=sequential fill=zero vcpus=1 seed=1 beat_us=500",
     }  # fmt: skip
     machine: Machine | None = None
     started = time.monotonic()
     try:
         machine = await Machine.start(spec, directory / f"accelerator-{name}.log", START_TIMEOUT_S)
-        beats, _ = listener.accept()
-        beats.setblocking(False)
-        with beats:
-            return await _watch(beats, started, BEAT_LIMITS_S[name])
+        return await _watch(machine, beats, started, BEAT_LIMITS_S[name])
     except RequestError as error:
         return {"works": False, "reason": error.message}
     finally:
-        listener.close()
+        os.close(beats)
         path.unlink()
         if machine is not None:
             await machine.end()
 
 
-async def _watch(beats: socket.socket, started: float, limit_s: float) -> dict[str, Any]:
-    loop = asyncio.get_running_loop()
+async def _watch(machine: Machine, beats: int, started: float, limit_s: float) -> dict[str, Any]:
     parser = BeatParser()
     first: float | None = None
     window: list[tuple[float, int]] = []
     deadline = started + limit_s
     while True:
-        left = deadline - time.monotonic()
         try:
-            data = await asyncio.wait_for(loop.sock_recv(beats, 1 << 16), max(left, 0.001))
-            if not data:
-                return {"works": False, "reason": "QEMU ended"}
-        except asyncio.TimeoutError:
+            data = os.read(beats, 1 << 16)
+        except BlockingIOError:
             data = b""
+            # Short against the windows here, and no wake-up for each byte of a beat.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(machine.ended.wait(), _LOOK_S)
+                return {"works": False, "reason": f"QEMU ended: {machine.log_tail()}"}
         now = time.monotonic()
         for record in parser.feed(data):
             if isinstance(record, Beat):

@@ -1,7 +1,7 @@
-"""The observer on its real sockets: what arrives from both sides becomes one stream."""
+"""The observer on its real pipes: what arrives from both sides becomes one stream."""
 
 import asyncio
-import socket
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labctl.node import local_sockets
+from labctl.node import local_pipes
 from labctl.node.beats import PHASE_RUN, Beat, Hello, Load, Report
 from labctl.node.observer import Observer, wait_until
 from labctl.node.protocol import RequestError
@@ -26,17 +26,16 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self._changed = threading.Condition()
         self.observer = Observer(folder, NONCE, self._notify)
-        self.sockets: dict[str, socket.socket] = {}
+        self.pipes: dict[str, int] = {}
 
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
     def send(self, side: str, data: bytes) -> None:
-        if side not in self.sockets:
-            self.sockets[side] = socket.socket(socket.AF_UNIX)
-            local_sockets.connect(self.sockets[side], self.observer.paths[side])
-        self.sockets[side].sendall(data)
+        if side not in self.pipes:
+            self.pipes[side] = local_pipes.open_to_write(self.observer.paths[side])
+        assert os.write(self.pipes[side], data) == len(data)
 
     def until(self, met: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 20
@@ -47,8 +46,8 @@ class Stage:
 
     def close(self) -> None:
         self.observer.close()
-        for each in self.sockets.values():
-            each.close()
+        for each in self.pipes.values():
+            os.close(each)
 
     def taken(self) -> list[tuple[str, int, list[int]]]:
         """Every beat: side, sequence number, work."""
@@ -63,7 +62,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     made = Stage(tmp_path)
     yield made
     made.close()
-    assert list(tmp_path.iterdir()) == [], "no socket is left behind"
+    assert list(tmp_path.iterdir()) == [], "no pipe is left behind"
     assert not any(thread.name == "beats" for thread in threading.enumerate())
 
 
@@ -174,21 +173,31 @@ def test_a_fault_in_the_receiver_reaches_whoever_waits(
     assert raised.value.code == "bug"
 
 
-def test_sockets_stand_in_folders_of_any_length(tmp_path: Path) -> None:
-    """A run's name may be longer than the path that the kernel takes for a socket."""
-    folder = tmp_path / ("x" * 120)
-    folder.mkdir()
-    stage = Stage(folder)
-    stage.send("source", beat(1))
-    stage.until(lambda: stage.observer.count["source"] == 1)
-    stage.close()
-    assert list(folder.iterdir()) == []
-
-
-def test_a_socket_that_a_dead_process_left_is_replaced(tmp_path: Path) -> None:
-    path = str(tmp_path / "left.sock")
-    local_sockets.listen(path).close()
-    with local_sockets.listen(path) as listener, socket.socket(socket.AF_UNIX) as client:
-        local_sockets.connect(client, path)
-        listener.accept()[0].close()
+def test_a_pipe_that_a_dead_process_left_is_replaced(tmp_path: Path) -> None:
+    path = str(tmp_path / "left.pipe")
+    os.close(local_pipes.make(path))
+    reading = local_pipes.make(path)
+    writing = local_pipes.open_to_write(path)
+    os.write(writing, b"x")
+    assert os.read(reading, 10) == b"x"
     assert Path(path).stat().st_mode & 0o777 == 0o600
+    os.close(writing)
+    os.close(reading)
+
+
+def test_nobody_writes_to_a_pipe_that_nobody_reads(tmp_path: Path) -> None:
+    path = str(tmp_path / "unread.pipe")
+    os.close(local_pipes.make(path))
+    with pytest.raises(OSError, match="No such device or address"):
+        local_pipes.open_to_write(path)
+
+
+def test_a_late_observer_does_not_stop_the_guest(tmp_path: Path) -> None:
+    """A second of beats, byte by byte as a guest's port gives them, finds room before anybody reads."""
+    path = str(tmp_path / "late.pipe")
+    reading = local_pipes.make(path)
+    writing = local_pipes.open_to_write(path)
+    for byte in beat(1) * 2000:
+        assert os.write(writing, bytes([byte])) == 1
+    os.close(writing)
+    os.close(reading)
