@@ -1,21 +1,26 @@
 """Hypothesis strategies of the whole suite, in one place."""
 
+import math
+import re
 import string
+from collections.abc import Collection
 from typing import Any
 
 from hypothesis import strategies as st
 
 from labctl.campaign import Campaign, Capabilities, dump_campaign
-from labctl.campaign.factors import FACTORS
-from labctl.campaign.scalars import Scalar
-from labctl.campaign.specs import PAGE_BYTES, working_set_room
-from labctl.units import (
-    MAX_WHOLE,
-    format_bandwidth,
-    format_duration,
-    format_rate,
-    format_size,
+from labctl.campaign.factors import FACTORS, scalar_fields
+from labctl.campaign.scalars import NONE, Scalar
+from labctl.campaign.specs import (
+    PAGE_BYTES,
+    GuestSpec,
+    LimitsSpec,
+    LinkSpec,
+    Spec,
+    TimingSpec,
+    working_set_room,
 )
+from labctl.units import MAX_WHOLE, format_size
 
 MIB = 2**20
 
@@ -48,33 +53,70 @@ lab_names = st.one_of(
     campaign_names,
     st.text(min_size=1, max_size=20).filter(lambda text: text.strip() and text.isprintable()),
 )
-flags = st.sampled_from(["true", "false"])
 
 
-def _memory(low_mib: int = 32, high_mib: int = 8192) -> st.SearchStrategy[str]:
-    return st.integers(low_mib, high_mib).map(lambda mib: format_size(mib * MIB))
+def texts_of(scalar: Scalar) -> st.SearchStrategy[str]:
+    """Canonical texts of one kind of value, from its own description: a new field needs no strategy of its own."""
+    if scalar.words:
+        found: st.SearchStrategy[str] = st.sampled_from(scalar.words)
+    elif scalar.pattern:
+        found = st.from_regex(re.compile(scalar.pattern, re.ASCII), fullmatch=True)
+    elif scalar.types == (bool,):
+        found = st.sampled_from(["true", "false"])
+    elif scalar.low is None or scalar.high is None:
+        raise TypeError(f"give {scalar.what} limits, or a strategy of its own in LEVELS")
+    elif float in scalar.types:
+        found = st.floats(scalar.low, scalar.high).map(scalar.write)
+    else:
+        step = scalar.step or 1
+        low, high = math.ceil(scalar.low / step), int(scalar.high) // step
+        found = st.integers(low, high).map(lambda n: scalar.write(n * step))
+    return st.one_of(st.just(NONE), found) if scalar.optional else found
 
+
+def level_of(key: str, scalar: Scalar) -> st.SearchStrategy[str]:
+    """Canonical texts of one field."""
+    return OWN[key] if key in OWN else texts_of(scalar)
+
+
+def _scaled(low: int, high: int, unit: int) -> st.SearchStrategy[str]:
+    return st.integers(low, high).map(lambda n: format_size(n * unit))
+
+
+OWN: dict[str, st.SearchStrategy[str]] = {
+    # A working set that no memory can hold is a fault, so that both stay small.
+    "memory": _scaled(32, 8192, MIB),
+    "working_set": _scaled(1, 4096, PAGE_BYTES),
+}
+"""Where a value's own description says too little."""
 
 LEVELS: dict[str, st.SearchStrategy[str]] = {
-    "transport": st.sampled_from(["tcp", "rdma"]),
-    "kind": st.just("builtin"),
-    "memory": _memory(),
-    "working_set": st.integers(1, 4096).map(lambda pages: format_size(pages * PAGE_BYTES)),
-    "pattern": st.sampled_from(["sequential", "random"]),
-    "fill": st.sampled_from(["zero", "random"]),
-    "write_rate": st.integers(0, 2**40).map(format_rate),
-    "vcpus": st.integers(1, 32).map(str),
-    "seed": seeds.map(str),
-    "bandwidth": st.integers(100_000, 10**12).map(format_bandwidth),
-    "mtu": st.integers(576, 65_535).map(str),
-    "total_time": st.floats(0.1, 86_400).map(format_duration),
-    "downtime": st.floats(0.001, 2_000).map(format_duration),
-    "max_bandwidth": st.one_of(st.just("none"), st.integers(1_000, 2**40).map(format_rate)),
-    "multifd_channels": st.integers(0, 255).map(str),
-    "preempt": flags,
-    "switch_after_passes": st.integers(1, 10_000).map(str),
+    name: level_of(name, factor.scalar) for name, factor in FACTORS.items() if name != "algorithm"
 }
 """Canonical levels of each factor but `algorithm`, whose levels a campaign's variants decide."""
+
+SECTIONS: dict[str, type[Spec]] = {
+    "guest": GuestSpec,
+    "link": LinkSpec,
+    "limits": LimitsSpec,
+    "timing": TimingSpec,
+}
+
+
+def section(
+    name: str, but: Collection[str] = (), **required: st.SearchStrategy[str]
+) -> st.SearchStrategy[dict[str, str]]:
+    """The mapping of one section: what it requires, and any of its other values."""
+    known = {field.key: field.scalar for field in scalar_fields(name, SECTIONS[name])}
+    return st.fixed_dictionaries(
+        required,
+        optional={
+            key: level_of(key, scalar)
+            for key, scalar in known.items()
+            if key not in (*required, *but)
+        },
+    )
+
 
 _OPTIONS = [name for name, factor in FACTORS.items() if factor.section == "algorithm"]
 _KINDS = ["stop_and_copy", "precopy", "postcopy", "hybrid"]
@@ -117,8 +159,14 @@ def campaign_data(draw: st.DrawFn) -> dict[str, Any]:
     working_set = format_size(draw(st.integers(1, pages)) * PAGE_BYTES)
     data: dict[str, Any] = {
         "name": draw(campaign_names),
-        "guest": {"memory": format_size(memory_mib * MIB), "working_set": working_set},
-        "link": {"bandwidth": draw(LEVELS["bandwidth"])},
+        "guest": draw(
+            section(
+                "guest",
+                memory=st.just(format_size(memory_mib * MIB)),
+                working_set=st.just(working_set),
+            )
+        ),
+        "link": draw(section("link", bandwidth=LEVELS["bandwidth"])),
         "algorithms": algorithms,
         "matrix": matrix,
         "exclude": [],
@@ -131,10 +179,8 @@ def campaign_data(draw: st.DrawFn) -> dict[str, Any]:
         "repetitions": st.integers(1, 7).map(str),
         "warmups": st.integers(0, 3).map(str),
         "seed": seeds.map(str),
-        "limits": st.fixed_dictionaries(
-            {}, optional={name: LEVELS[name] for name in ("total_time", "downtime")}
-        ),
-        "timing": st.fixed_dictionaries({}, optional={"baseline": st.just("2s")}),
+        "limits": section("limits"),
+        "timing": section("timing"),
     }
     data |= draw(st.fixed_dictionaries({}, optional=optional))
     if matrix:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from labctl.campaign.factors import FACTORS, combinations, matches
+from labctl.campaign.factors import FACTORS, Cells, combinations
 from labctl.campaign.models import Campaign
 from labctl.campaign.names import cell_name
 from labctl.campaign.specs import AlgorithmSpec, GuestSpec, LimitsSpec, LinkSpec, Transport
@@ -29,10 +29,12 @@ class Cell(BaseModel):
 
 def expand(campaign: Campaign) -> list[Cell]:
     """Every cell, in the matrix's order (the last factor varies fastest), then those included."""
+    cells = Cells(campaign.matrix)
+    out = 0
+    for entry in campaign.exclude:
+        out |= cells.matching(entry)
     kept = [
-        levels
-        for levels in combinations(campaign.matrix)
-        if not any(matches(levels, entry) for entry in campaign.exclude)
+        levels for index, levels in enumerate(combinations(campaign.matrix)) if not out >> index & 1
     ]
     return [_cell(campaign, levels) for levels in (*kept, *campaign.include)]
 

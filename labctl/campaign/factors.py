@@ -103,6 +103,28 @@ def combinations(matrix: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]
         yield dict(zip(matrix, levels, strict=True))
 
 
+class Cells:
+    """Which combinations of a matrix an entry matches, as the bits of a number, the first the lowest.
+
+    A campaign may have 10,000 cells and thousands of entries: comparing each with each takes minutes.
+    """
+
+    def __init__(self, matrix: Mapping[str, Sequence[str]]) -> None:
+        self._with: Counter[tuple[str, str]] = Counter()
+        self.all = 0
+        for index, cell in enumerate(combinations(matrix)):
+            self.all |= 1 << index
+            for level in cell.items():
+                self._with[level] |= 1 << index
+
+    def matching(self, entry: Mapping[str, str]) -> int:
+        """The combinations that have every level that the entry names."""
+        found = self.all
+        for level in entry.items():
+            found &= self._with[level]
+        return found
+
+
 def matches(cell: Mapping[str, str], entry: Mapping[str, str]) -> bool:
     """Whether a cell has every level that the entry names."""
     return all(cell[name_] == level for name_, level in entry.items())

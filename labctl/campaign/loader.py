@@ -32,6 +32,9 @@ from labctl.campaign.specs import (
 from labctl.campaign.tree import Tree, read_tree
 from labctl.errors import CampaignError, InputError
 
+MAX_BYTES = 2**20
+"""What a file may hold: reading it takes seconds, and a device has no end."""
+
 _SECTIONS: dict[str, type[Spec]] = {
     "guest": GuestSpec,
     "link": LinkSpec,
@@ -43,16 +46,28 @@ _SECTIONS: dict[str, type[Spec]] = {
 def load_campaign(path: str | FilePath) -> Campaign:
     """The campaign of a file. Raises CampaignError with all of the file's faults."""
     try:
-        text = FilePath(path).read_bytes().decode("utf-8-sig")
+        with FilePath(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise CampaignError(
             f"cannot be read: {error.strerror}",
             place=str(path),
             mend="`labctl init` writes a campaign file to start from",
         ) from None
-    except ValueError as error:
+    if len(data) > MAX_BYTES:
         raise CampaignError(
-            f"is not text in UTF-8 ({error})", place=str(path), mend="save it as UTF-8"
+            f"is no campaign: it is larger than {MAX_BYTES // 2**20} MiB",
+            place=str(path),
+            mend="a matrix of factors says in a line what a list of cells says in thousands",
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise CampaignError(
+            f"is not text in UTF-8 (byte {data[error.start]:#04x})",
+            place=f"{path}:{line}",
+            mend="save it as UTF-8",
         ) from None
     return parse_campaign(text, str(path))
 

@@ -32,6 +32,10 @@ class Scalar:
     high: float | None = None
     step: int | None = None
     optional: bool = False
+    words: tuple[str, ...] = ()
+    """all there is, where it is a choice"""
+    pattern: str = ""
+    """what a name has to fit"""
 
     def within(
         self,
@@ -122,7 +126,7 @@ def choice(*words: str) -> Scalar:
             )
         return text
 
-    return Scalar(f"one of {listed}", parse, str, (str,))
+    return Scalar(f"one of {listed}", parse, str, (str,), words=words)
 
 
 def name(what: str, pattern: str, rule: str) -> Scalar:
@@ -133,7 +137,7 @@ def name(what: str, pattern: str, rule: str) -> Scalar:
             raise InputError(f"{shown(text)} is not {what}", mend=rule)
         return text
 
-    return Scalar(what, parse, str, (str,))
+    return Scalar(what, parse, str, (str,), pattern=pattern)
 
 
 def _parse_count(text: str) -> int:

@@ -13,9 +13,9 @@ from labctl.campaign.factors import (
     FACTORS,
     NAMES,
     VARIANT_NAME,
+    Cells,
     Factor,
     canonical_factor,
-    combinations,
     matches,
 )
 from labctl.campaign.names import MAX_CELL_NAME, cell_name
@@ -209,17 +209,18 @@ class _Shaper:
             yield index, found, len(self.shape.problems) == before
 
     def exclude(self, data: object) -> None:
-        left = list(combinations(self.shape.matrix)) if not self.shape.problems else None
+        cells = Cells(self.shape.matrix) if not self.shape.problems else None
+        left = cells.all if cells else None
         kept: list[dict[str, str]] = []
         for index, entry, whole in self.entries("exclude", data):
             if not whole:
                 continue
             kept.append(entry)
-            if left is None:
+            if cells is None or left is None:
                 self.known_levels(index, entry)
                 continue
-            still = [cell for cell in left if not matches(cell, entry)]
-            if len(still) == len(left) and self.known_levels(index, entry):
+            still = left & ~cells.matching(entry)
+            if still == left and self.known_levels(index, entry):
                 self.problem(
                     ("exclude", index),
                     "this matches no cell that an earlier entry has left",
@@ -227,7 +228,7 @@ class _Shaper:
                 )
             left = still
         self.shape.exclude = tuple(kept)
-        self.none_left = left == []
+        self.none_left = left == 0
 
     def known_levels(self, index: int, entry: Mapping[str, str]) -> bool:
         """Whether each level of an exclude is one of the matrix."""
@@ -245,6 +246,7 @@ class _Shaper:
 
     def include(self, data: object) -> None:
         kept: list[dict[str, str]] = []
+        known: set[frozenset[tuple[str, str]]] = set()
         for index, entry, whole in self.entries("include", data):
             absent = [name_ for name_ in self.shape.matrix if name_ not in entry]
             if not whole:
@@ -255,12 +257,15 @@ class _Shaper:
                     f"an added cell gives every factor, and {', '.join(absent)} is missing",
                     f"add `{absent[0]}: ...`",
                 )
-            elif entry in kept or (self.in_product(entry) and not self.is_excluded(entry)):
+            elif frozenset(entry.items()) in known or (
+                self.in_product(entry) and not self.is_excluded(entry)
+            ):
                 self.problem(
                     ("include", index), "this cell is in the campaign already", "take it out"
                 )
             else:
                 kept.append(entry)
+                known.add(frozenset(entry.items()))
         self.shape.include = tuple(kept)
         if self.none_left and not kept and not self.shape.problems:
             self.problem(("exclude",), "no cell is left", "exclude less, or add cells by `include`")

@@ -8,7 +8,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
-from labctl.campaign.problems import Path, Problem
+from labctl.campaign.problems import Path, Problem, fault_at
 from labctl.errors import CampaignError
 
 MAX_DEPTH = 20
@@ -37,16 +37,14 @@ def read_tree(text: str, place: str) -> Tree:
     """Reads a text whose top is a mapping. Raises CampaignError when there is nothing to go on."""
     root = _compose(text, place)
     if root is None:
-        raise CampaignError(
-            "the file is empty", place=f"{place}:1", mend="`labctl init` writes one to start from"
-        )
+        raise fault_at(f"{place}:1", "the file is empty", "`labctl init` writes one to start from")
     tree = Tree(place)
     data = _value(root, (), tree)
     if not isinstance(data, dict):
-        raise CampaignError(
+        raise fault_at(
+            f"{place}:{root.start_mark.line + 1}",
             "this is not a campaign",
-            place=f"{place}:{root.start_mark.line + 1}",
-            mend="write `key: value` lines, `name: ...` first",
+            "write `key: value` lines, `name: ...` first",
         )
     tree.data = data
     return tree
@@ -55,27 +53,38 @@ def read_tree(text: str, place: str) -> Tree:
 def _compose(text: str, place: str) -> Any:
     """The node tree. ruamel.yaml is loaded here, when a file is: it takes a while."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.composer import MaxDepthExceededError
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
 
     try:
         with warnings.catch_warnings(action="ignore"):
-            return YAML(typ="safe", pure=True).compose(text)
+            yaml = YAML(typ="safe", pure=True)
+            yaml.max_depth = MAX_DEPTH + 1
+            return yaml.compose(text)
+    except MaxDepthExceededError as error:
+        raise _too_much(f"{place}:{error.problem_mark.line + 1}") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise CampaignError(
+        raise fault_at(
+            f"{place}:{mark.line + 1 if mark else 1}",
             f"this is not YAML: {error.problem or error.context}",
-            place=f"{place}:{mark.line + 1 if mark else 1}",
-            mend="check the indentation, brackets and quotes here and in the line before",
+            "check the indentation, brackets and quotes here and in the line before",
         ) from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        said = str(error).strip().splitlines()
+    except Exception as error:  # noqa: BLE001 - `%YAML 9.9` is a KeyError of the parser's own, an odd date another
+        said = str(error).strip().splitlines() if isinstance(error, YAMLError) else []
         before = text[: error.position] if isinstance(error, ReaderError) else ""
-        raise CampaignError(
-            f"this is not YAML: {said[0] if said else type(error).__name__}",
-            place=f"{place}:{before.count(chr(10)) + 1}",
-            mend="check the file for characters and nesting that do not belong there",
+        raise fault_at(
+            f"{place}:{before.count(chr(10)) + 1}",
+            f"this is not YAML: {said[0] if said else 'its reader fails on it'}",
+            "check the file for characters and nesting that do not belong there",
         ) from None
+
+
+def _too_much(place: str) -> CampaignError:
+    return fault_at(
+        place, "this is nested too deep or too large", "write it out flat, without aliases"
+    )
 
 
 def _value(node: Any, path: Path, tree: Tree) -> Any:
@@ -85,11 +94,7 @@ def _value(node: Any, path: Path, tree: Tree) -> Any:
     tree.lines.setdefault(path, line)
     tree.nodes += 1
     if len(path) > MAX_DEPTH or tree.nodes > MAX_NODES:
-        raise CampaignError(
-            "this is nested too deep or too large",
-            place=f"{tree.place}:{line}",
-            mend="write it out flat, without aliases",
-        )
+        raise _too_much(f"{tree.place}:{line}")
     tag = str(node.tag)
     if not tag.startswith(_YAML_TAG):
         tree.problems.append(Problem(path, f"`{tag}` is a tag", "leave tags out"))

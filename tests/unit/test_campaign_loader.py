@@ -119,7 +119,8 @@ def test_a_fault_has_its_line_and_mend(added: str, line: int, fault: str, mend: 
         ("name: c\n---\nname: d\n", "c.yaml:2", "not YAML"),
         ("name: c\nlab: \0\n", "c.yaml:2", "not YAML"),
         ("a: *b\n", "c.yaml:1", "not YAML"),
-        ("[" * 5000, "c.yaml:1", "not YAML"),
+        ("---\n%YAML 9.9\n---\nname: c\n", "c.yaml:1", "not YAML: its reader fails"),
+        ("[" * 5000, "c.yaml:1", "nested too deep"),
         ("name: c\na: &a [*a]\n", "c.yaml:2", "too deep"),
         (
             "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
