@@ -1,6 +1,7 @@
 # make demo   sets up all that labctl needs on this machine, and runs the quickstart campaign
 # make test   sets up all that the tests need, and runs every test
 # make check  the quick loop: lint, format, types, unit tests; no root
+# make docs   builds the site in build/site
 # make bench  measures how true the figures are, writes docs/benchmarks.md; some of it: make bench ONLY=blackout,wire
 # make setup  the common first part;  make lock, make clean
 #
@@ -21,11 +22,11 @@ export PATH := $(abspath $(BIN)):$(PATH):/usr/sbin:/sbin
 COMMA := ,
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
-.PHONY: help demo setup test bench check lint lock clean
+.PHONY: help demo setup test bench check docs lint lock clean
 .SECONDARY:
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,5p
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,6p
 
 demo: setup
 	@labctl run campaigns/quickstart.yaml
@@ -39,7 +40,11 @@ bench: $(DONE)/lab
 	@python -m benchmarks $(subst $(COMMA), ,$(ONLY))
 
 check: lint $(DONE)/labctl
-	@pytest -q -m "not root and not qemu and not slow"
+	@pytest -q -n auto --dist worksteal -m "not root and not qemu and not slow"
+
+docs: $(DONE)/labctl $(DONE)/dev
+	@mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 lint: $(DONE)/dev
 	@ruff check .
@@ -50,7 +55,7 @@ lint: $(DONE)/dev
 
 lock: $(DONE)/dev
 	@$(LOCK) --output-file requirements.txt
-	@$(LOCK) --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	@$(LOCK) --group dev --group docs --constraints requirements.txt --output-file requirements-dev.txt
 
 clean:
 	rm -rf $(VENV) build dist labctl/guest/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible

@@ -17,7 +17,7 @@ import labctl
 from labctl.data import TRAVELLING, data_path
 
 ROOT = Path(__file__).parents[2]
-LOCKS = {"requirements.txt": ("build",), "requirements-dev.txt": ("build", "dev")}
+LOCKS = {"requirements.txt": ("build",), "requirements-dev.txt": ("build", "dev", "docs")}
 
 # Runs on the unpacked wheel, far from the checkout: is everything found, and of the same sources?
 USE_WHEEL = """
