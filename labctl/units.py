@@ -42,6 +42,9 @@ _DURATION = {
     "h": Decimal(3600),
 }
 
+SIZE_UNITS, RATE_UNITS = tuple(_SIZE), tuple(_RATE)
+BANDWIDTH_UNITS, DURATION_UNITS = tuple(_BANDWIDTH), tuple(_DURATION)
+
 _NUMBER_AND_UNIT = re.compile(r"([0-9]{1,24}(?:\.[0-9]{1,32})?)\s*([^\s0-9.,+-]\S*)?", re.ASCII)
 _PREFIX_AND_BASE = re.compile(r"([kmgt]?)(i?)(b|bits?|bytes?)?")
 _DURATION_READINGS = {

@@ -36,6 +36,8 @@ class Scalar:
     """all there is, where it is a choice"""
     pattern: str = ""
     """what a name has to fit"""
+    units: tuple[str, ...] = ()
+    """of a quantity"""
 
     def within(
         self,
@@ -152,13 +154,25 @@ def _parse_flag(text: str) -> bool:
     return text.lower() == "true"
 
 
-SIZE = Scalar("a size with its unit", units.parse_size, units.format_size, (int,))
-RATE = Scalar("a rate with its unit", units.parse_rate, units.format_rate, (int,))
+SIZE = Scalar(
+    "a size with its unit", units.parse_size, units.format_size, (int,), units=units.SIZE_UNITS
+)
+RATE = Scalar(
+    "a rate with its unit", units.parse_rate, units.format_rate, (int,), units=units.RATE_UNITS
+)
 BANDWIDTH = Scalar(
-    "a bandwidth with its unit", units.parse_bandwidth, units.format_bandwidth, (int,)
+    "a bandwidth with its unit",
+    units.parse_bandwidth,
+    units.format_bandwidth,
+    (int,),
+    units=units.BANDWIDTH_UNITS,
 )
 DURATION = Scalar(
-    "a duration with its unit", units.parse_duration, units.format_duration, (int, float)
+    "a duration with its unit",
+    units.parse_duration,
+    units.format_duration,
+    (int, float),
+    units=units.DURATION_UNITS,
 )
 COUNT = Scalar("a whole number", _parse_count, str, (int,))
 FLAG = Scalar("true or false", _parse_flag, lambda value: str(value).lower(), (bool,))

@@ -19,6 +19,7 @@ from labctl.cli.report import report
 from labctl.cli.results import results
 from labctl.cli.root import Root, Settings
 from labctl.cli.run import run
+from labctl.cli.schema import schema
 from labctl.cli.show import show
 from labctl.errors import InputError
 
@@ -70,7 +71,7 @@ def labctl(
 
 
 VERBS: tuple[Callable[..., None], ...] = (
-    init, doctor, plan, run, ls, show, results, report, explain,
+    init, doctor, plan, run, ls, show, results, report, explain, schema,
 )  # fmt: skip
 for verb in VERBS:
     app.command()(verb)

@@ -10,6 +10,7 @@ from labctl.cli.options import as_typed
 from labctl.errors import InputError
 
 TEMPLATE = "campaigns/quickstart.yaml"
+SCHEMA = "campaign.schema.json"
 SUFFIXES = (".yaml", ".yml")
 
 NameArgument = Annotated[
@@ -17,7 +18,12 @@ NameArgument = Annotated[
 ]
 
 
-def init(name: NameArgument = "campaign") -> None:
+SchemaOption = Annotated[
+    bool, typer.Option("--schema", help=f"Write {SCHEMA} beside it too, and point editors there.")
+]
+
+
+def init(name: NameArgument = "campaign", *, schema: SchemaOption = False) -> None:
     """Write a campaign file to start from.
 
     A small campaign with comments. Nothing is overwritten.
@@ -31,6 +37,8 @@ def init(name: NameArgument = "campaign") -> None:
     text = template.replace(TEMPLATE, as_typed(path))
     text = text.replace(f"name: {quickstart}\n", f"name: {path.stem}\n", 1)
     text = text.replace("# The first campaign: which", "# Which", 1)
+    if schema:
+        text = f"# yaml-language-server: $schema={SCHEMA}\n{text}"
     parse_campaign(text, str(path))  # a name that is none is said before anything is written
     try:
         with path.open("x") as file:
@@ -46,5 +54,18 @@ def init(name: NameArgument = "campaign") -> None:
             f"cannot be written: {error.strerror}", place=str(path), mend="name another folder"
         ) from None
     say(f"wrote {path}")
+    if schema:
+        _write_schema(path.with_name(SCHEMA))
     say(f"  its trials: {as_typed('labctl', 'plan', path)}")
     say(f"  run it:     {as_typed('labctl', 'run', path)}")
+
+
+def _write_schema(path: Path) -> None:
+    """Beside the campaign, newer than what an older labctl wrote there."""
+    from labctl.campaign.jsonschema import schema_text
+
+    try:
+        path.write_text(schema_text())
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", place=str(path)) from None
+    say(f"wrote {path}")

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from glob import escape, glob
 from pathlib import Path
 from typing import Annotated
 
@@ -12,18 +13,36 @@ from labctl.cli.root import Settings
 DEFAULT_OUT = Path("runs")
 
 
-def _runs(incomplete: str) -> list[str]:
+def _files(incomplete: str) -> list[str]:
+    """Campaign files here, in `campaigns/`, and where one has begun to type."""
+    found = [
+        path
+        for start in (incomplete, f"campaigns/{incomplete}")
+        for suffix in ("yaml", "yml")
+        for path in glob(f"{escape(start)}*.{suffix}")  # noqa: PTH207 - what is typed is kept as it is
+    ]
+    return sorted(path for path in found if path.startswith(incomplete))
+
+
+def _runs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The newest first, in the folder that `--out` has named so far."""
     from labctl.results.layout import LATEST, runs_in
 
-    return [
-        n for n in (LATEST, *(p.name for p in runs_in(DEFAULT_OUT))) if n.startswith(incomplete)
-    ]
+    names = [path.name for path in runs_in(Path(ctx.params.get("out") or DEFAULT_OUT))]
+    return [n for n in ([LATEST, *reversed(names)] if names else []) if n.startswith(incomplete)]
+
+
+def files_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What `run` takes: a file, or the run to go on with."""
+    return _runs(ctx, incomplete) if ctx.params.get("resume") else _files(incomplete)
 
 
 def _rules(incomplete: str) -> list[str]:
     from labctl.campaign import RULES
+    from labctl.doctor import CHECKS
 
-    return [rule.id for rule in RULES if rule.id.startswith(incomplete)]
+    known = [*(rule.id for rule in RULES), *(check.id for check in CHECKS)]
+    return [name for name in known if name.startswith(incomplete)]
 
 
 def _labs(incomplete: str) -> list[str]:
@@ -32,7 +51,9 @@ def _labs(incomplete: str) -> list[str]:
     return [p.name for p in data_path("inventory").iterdir() if p.name.startswith(incomplete)]
 
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The campaign file.")]
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The campaign file.", autocompletion=_files)
+]
 RunArgument = Annotated[
     str,
     typer.Argument(metavar="RUN", help="A run: a path, a name, or latest.", autocompletion=_runs),

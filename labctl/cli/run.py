@@ -15,6 +15,7 @@ from labctl.cli.options import (
     OutOption,
     QuickOption,
     as_typed,
+    files_or_runs,
     may_ask,
     near,
     settings,
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 TargetArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="FILE", help="The campaign file; with --resume, the run (default: latest)."
+        metavar="FILE",
+        help="The campaign file; with --resume, the run (default: latest).",
+        autocompletion=files_or_runs,
     ),
 ]
 DryRunOption = Annotated[

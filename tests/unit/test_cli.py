@@ -98,7 +98,19 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_version_and_help() -> None:
     assert Said("--version").out == f"labctl {labctl.__version__}\n"
-    verbs = ["init", "doctor", "plan", "run", "ls", "show", "results", "report", "explain", "lab"]
+    verbs = [
+        "init",
+        "doctor",
+        "plan",
+        "run",
+        "ls",
+        "show",
+        "results",
+        "report",
+        "explain",
+        "schema",
+        "lab",
+    ]
     for args in ([], *([verb] for verb in verbs), ["lab", "check"], ["lab", "provision"]):
         said = Said(*args, "--help")
         assert said.status == 0
