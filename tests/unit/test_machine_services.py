@@ -2,7 +2,12 @@
 
 import asyncio
 import itertools
+import json
+import os
+import socket
+import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,9 +25,10 @@ class StubMachine:
     started: ClassVar["list[StubMachine]"] = []
     start_takes_s = 0.0
     dies_when_killed = True
+    first_pid = 4_000_000
 
     def __init__(self) -> None:
-        self.pid = 4_000_000 + len(StubMachine.started)
+        self.pid = StubMachine.first_pid + len(StubMachine.started)
         self.argv = ["qemu"]
         self.user = "nobody"
         self.ended = asyncio.Event()
@@ -30,24 +36,43 @@ class StubMachine:
         self.events = [{"t_ns": 3}, {"t_ns": 1}]
         self.commands = [{"t_ns": 2}]
         self.hooks: list[Any] = []
-        self.queries = itertools.count()
+        self.sampling_monitor, self._theirs = socket.socketpair()
 
     @classmethod
     async def start(cls, _spec: Any, _log: Path, _timeout_s: float) -> "StubMachine":
         await asyncio.sleep(cls.start_takes_s)
         cls.started.append(cls())
+        threading.Thread(target=cls.started[-1].answer, daemon=True).start()
         return cls.started[-1]
 
     async def execute(self, command: str, *_arguments: Any, **_named: Any) -> Any:
         if command == "query-cpus-fast":
             return [{"thread-id": 1}]
-        return {"status": "active", "ram": {"transferred": next(self.queries)}}
+        raise AssertionError(command)
+
+    def answer(self) -> None:
+        """Answer what the sampler asks as QEMU does: a greeting first, an event now and then, replies in pieces."""
+        transferred = itertools.count()
+        reading = self._theirs.makefile("rb")
+        say = self._theirs.sendall
+        with suppress(OSError):
+            say(b'{"QMP": {"version": {}, "capabilities": ["oob"]}}\r\n')
+            for line in reading:
+                if json.loads(line)["execute"] == "qmp_capabilities":
+                    say(b'{"return": {}}\r\n')
+                    continue
+                say(b'{"timestamp": {"seconds": 1}, "event": "MIGRATION_PASS"}\r\n{"return": ')
+                ram = {"transferred": next(transferred)}
+                say(json.dumps({"status": "active", "ram": ram}).encode() + b"}\r\n")
 
     def log_tail(self) -> str:
         return "words"
 
     async def end(self) -> bool:
         self.ended.set()
+        self.sampling_monitor.close()
+        self._theirs.shutdown(socket.SHUT_RDWR)
+        self._theirs.close()
         return self.dies_when_killed
 
 
@@ -153,6 +178,7 @@ def test_a_machine_that_cannot_be_killed_stays_noted(
 
 def test_samples_are_taken_and_progress_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampler, "PROGRESS_PERIOD_S", 0.03)
+    monkeypatch.setattr(StubMachine, "first_pid", os.getpid())
 
     async def story(services: MachineServices) -> None:
         await services.handlers["machine.start"](START)
@@ -179,7 +205,8 @@ def test_a_counter_that_cannot_be_read_is_told_and_the_others_go_on(
     def broken(*_arguments: Any) -> Any:
         raise OSError("no such counter")
 
-    monkeypatch.setattr("labctl.node.procfs.resident_bytes", broken)
+    monkeypatch.setattr("labctl.node.procfs.ProcessCounters.resident_bytes", broken)
+    monkeypatch.setattr(StubMachine, "first_pid", os.getpid())
 
     async def story(services: MachineServices) -> None:
         await services.handlers["machine.start"](START)
