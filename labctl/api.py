@@ -21,7 +21,7 @@ from typing import Any
 from labctl.campaign import (
     Campaign,
     Plan,
-    asked_capabilities,
+    asked_words,
     differences,
     expand,
     first_refusal,
@@ -32,7 +32,7 @@ from labctl.campaign.resume import merge
 from labctl.controller import Controller, Summary
 from labctl.errors import PlanChanged
 from labctl.events import Observer
-from labctl.lab import Lab, open_lab
+from labctl.lab import Lab, Questions, open_lab
 from labctl.results import RunStore, load_run
 from labctl.results.layout import run_name
 
@@ -157,9 +157,12 @@ def _open(
 ) -> Lab:
     # A cell that no lab could run is not asked about: QEMU's refusal of its options would speak of others too.
     runnable = [cell for cell in expand(campaign) if first_refusal(cell, None, None) is None]
-    asked = {tuple(sorted(asked_capabilities(cell))) for cell in runnable}
-    combinations = tuple(sorted(asked | {("postcopy-ram",)}))
-    return open_lab(lab or campaign.lab, name, share=share, lock=lock, combinations=combinations)
+    asked = {tuple(sorted(asked_words(cell))) for cell in runnable}
+    questions = Questions(
+        combinations=tuple(sorted(asked | {("postcopy-ram",)})),
+        qemus=tuple(sorted({cell.qemu for cell in runnable if cell.qemu})),
+    )
+    return open_lab(lab or campaign.lab, name, share=share, lock=lock, questions=questions)
 
 
 def _plan(campaign: Campaign, lab: Lab, *, quick: bool) -> Plan:

@@ -65,6 +65,9 @@ def texts_of(scalar: Scalar) -> st.SearchStrategy[str]:
         found = st.sampled_from(["true", "false"])
     elif scalar.low is None or scalar.high is None:
         raise TypeError(f"give {scalar.what} limits, or a strategy of its own in LEVELS")
+    elif scalar.power_of_two:
+        low, high = (int(bound or 0).bit_length() - 1 for bound in (scalar.low, scalar.high))
+        found = st.integers(low, high).map(lambda power: scalar.write(1 << power))
     elif float in scalar.types:
         found = st.floats(scalar.low, scalar.high).map(scalar.write)
     else:
@@ -87,6 +90,8 @@ OWN: dict[str, st.SearchStrategy[str]] = {
     # A working set that no memory can hold is a fault, so that both stay small.
     "memory": _scaled(32, 8192, MIB),
     "working_set": _scaled(1, 4096, PAGE_BYTES),
+    # A name has to stand under `qemus`.
+    "qemu": st.one_of(st.just(NONE), st.from_regex(r"/[A-Za-z0-9_./-]{1,20}", fullmatch=True)),
 }
 """Where a value's own description says too little."""
 
@@ -118,7 +123,10 @@ def section(
     )
 
 
-_OPTIONS = [name for name, factor in FACTORS.items() if factor.section == "algorithm"]
+_OPTIONS = [
+    name for name, factor in FACTORS.items() if factor.section == "algorithm" and not factor.inside
+]
+_SWITCHES = [name for name, factor in FACTORS.items() if factor.inside == "switch"]
 _KINDS = ["stop_and_copy", "precopy", "postcopy", "hybrid"]
 
 
@@ -136,18 +144,30 @@ def factor_levels(draw: st.DrawFn) -> dict[str, str]:
     return {"algorithm": draw(variant_names)} | {name: draw(LEVELS[name]) for name in names}
 
 
+def switches() -> st.SearchStrategy[dict[str, str]]:
+    """When a hybrid switches, as a file says it."""
+    return st.one_of(
+        *(st.fixed_dictionaries({name.partition(".")[2]: LEVELS[name]}) for name in _SWITCHES)
+    )
+
+
 @st.composite
 def campaign_data(draw: st.DrawFn) -> dict[str, Any]:
     """The plain data of a legal campaign file."""
     names = st.lists(st.sampled_from(["algorithm", *LEVELS]), unique=True, max_size=4)
     factors = draw(names)
-    algorithms: dict[str, dict[str, str]] = draw(
+    forms = [name for name in factors if name in _SWITCHES]
+    factors = [name for name in factors if name not in forms[1:]]
+    options: dict[str, st.SearchStrategy[Any]] = {name: LEVELS[name] for name in _OPTIONS}
+    if not forms:
+        options["switch"] = switches()
+    algorithms: dict[str, dict[str, Any]] = draw(
         st.dictionaries(
             variant_names,
             st.fixed_dictionaries(
                 {"kind": st.sampled_from(_KINDS)},
                 # An option that the matrix varies is not a variant's to set.
-                optional={name: LEVELS[name] for name in _OPTIONS if name not in factors},
+                optional={name: level for name, level in options.items() if name not in factors},
             ),
             max_size=2,
         )

@@ -7,6 +7,7 @@ Pure: nothing here does any I/O but reading the campaign's file.
     plan = make_plan(campaign, pairs)                       # every trial, in order, refusals too
 """
 
+from labctl.campaign.asked import asked_capabilities, asked_parameters, asked_words
 from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.cells import Cell, expand
 from labctl.campaign.dump import dump_campaign
@@ -22,14 +23,8 @@ from labctl.campaign.plan import (
     differences,
     make_plan,
 )
-from labctl.campaign.rules import (
-    RULES,
-    Refusal,
-    Rule,
-    asked_capabilities,
-    first_refusal,
-    rules_page,
-)
+from labctl.campaign.rule import Refusal, Rule
+from labctl.campaign.rules import RULES, first_refusal, rules_page
 from labctl.campaign.specs import (
     AlgorithmKind,
     AlgorithmSpec,
@@ -60,6 +55,8 @@ __all__ = [
     "TimingSpec",
     "Transport",
     "asked_capabilities",
+    "asked_parameters",
+    "asked_words",
     "cell_name",
     "differences",
     "dump_campaign",

@@ -18,10 +18,22 @@ class Capabilities(BaseModel):
     migration_capabilities: list[str]
     """names that `query-migrate-capabilities` answers"""
     refused: dict[str, str] = Field(default_factory=dict)
-    """`source:multifd+postcopy-ram` -> QEMU's own message; without a role it holds for both"""
+    """`source:multifd+multifd-compression=zstd` -> QEMU's own message; without a role it holds for both"""
     userfaultfd: bool
     """a process of the kind that runs QEMU may handle page faults of the kernel"""
     memory_available_bytes: int
     cpus: int
     rdma: bool = False
     """an RDMA device is there and QEMU can use it"""
+    others: dict[str, "Capabilities"] = Field(default_factory=dict)
+    """the same host's with another QEMU than the lab's own, by its path"""
+
+    missing: str | None = None
+    """why there is no such QEMU; then nothing else here was asked of it"""
+
+    def of(self, qemu: str | None) -> "Capabilities":
+        """Those with the QEMU of that path, or with the lab's own."""
+        if qemu is None:
+            return self
+        unasked = self.model_copy(update={"missing": f"{qemu} was not asked"})
+        return self.others.get(qemu, unasked)

@@ -25,6 +25,8 @@ class Cell(BaseModel):
     limits: LimitsSpec
     algorithm: AlgorithmSpec
     transport: Transport
+    qemu: str | None = None
+    """path of both ends' QEMU; None: the lab's own"""
 
 
 def expand(campaign: Campaign) -> list[Cell]:
@@ -47,7 +49,11 @@ def _cell(campaign: Campaign, levels: Mapping[str, str]) -> Cell:
     for name, level in factors.items():
         if name != "algorithm":
             factor = FACTORS[name]
-            changes.setdefault(factor.section, {})[factor.field] = factor.scalar.read(level)
+            value = factor.scalar.read(level)
+            if factor.inside:  # one of several forms, of which the level takes the place
+                holder = type(AlgorithmSpec.model_fields[factor.inside].default)
+                value = holder(**{factor.field: value})
+            changes.setdefault(factor.section, {})[factor.inside or factor.field] = value
     variant = campaign.variants[factors["algorithm"]]
     return Cell(
         name=cell_name(factors),
@@ -57,4 +63,5 @@ def _cell(campaign: Campaign, levels: Mapping[str, str]) -> Cell:
         limits=campaign.limits.model_copy(update=changes.get("limits")),
         algorithm=variant.model_copy(update=changes.get("algorithm")),
         transport=changes.get("", {}).get("transport", campaign.transport),
+        qemu=campaign.qemu_path(changes.get("", {}).get("qemu", campaign.qemu)),
     )

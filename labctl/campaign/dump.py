@@ -21,7 +21,7 @@ def dump_campaign(campaign: Campaign) -> str:
     }
     lines: list[str] = []
     for key, value in data.items():
-        if key in ("algorithms", "matrix") and value:
+        if key in ("algorithms", "matrix", "qemus") and value:
             lines.append(f"{key}:")
             lines += [f"  {_flow(name)}: {_flow(inner)}" for name, inner in value.items()]
         elif key in ("exclude", "include") and value:

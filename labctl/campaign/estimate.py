@@ -8,6 +8,9 @@ TRIAL_OVERHEAD_S = 1.0
 FILL_BYTES_PER_S = 500 * 2**20
 """How fast the guest fills its memory before, and checks it after."""
 
+STALLED_PASSES = 2
+"""Passes until a hybrid that waits for a stall has seen one."""
+
 
 def estimate_trial_s(cell: Cell, timing: TimingSpec) -> float:
     """A trial's estimated seconds.
@@ -24,7 +27,7 @@ def estimate_transfer_s(cell: Cell) -> float:
     With w = W/R, and D = min(working set, w M) the bytes that one pass leaves dirty:
 
     - stop-and-copy, postcopy: M / R, each page goes once;
-    - hybrid: (M + passes x D) / R;
+    - hybrid: (M + passes x D) / R, or its time before the switch + D / R;
     - precopy: (M + D / (1 - w)) / R, the sum of ever shorter passes; where w >= 1 and the working
       set does not go over within the downtime either, it ends at its limit.
 
@@ -38,7 +41,9 @@ def estimate_transfer_s(cell: Cell) -> float:
     written = guest.write_rate_bytes_per_s / rate
     dirty = min(guest.working_set_bytes, written * counted)
     if algorithm.kind == "hybrid":
-        return (counted + algorithm.switch_after_passes * dirty) / rate
+        if algorithm.switch.after_time_s is not None:
+            return algorithm.switch.after_time_s + dirty / rate
+        return (counted + (algorithm.switch.after_passes or STALLED_PASSES) * dirty) / rate
     if algorithm.kind != "precopy":
         return counted / rate
     if written < 1:

@@ -9,6 +9,7 @@ from typing import Any
 from labctl.campaign.scalars import Scalar, name
 from labctl.campaign.specs import (
     ALGORITHM_KIND,
+    QEMU,
     TRANSPORT,
     AlgorithmSpec,
     GuestSpec,
@@ -34,11 +35,14 @@ class Factor:
     field: str
     """the field of the section's model, in Python"""
     scalar: Scalar
+    inside: str = ""
+    """the field of the section's model that holds the field, where it does not hold it itself"""
 
     @property
     def key(self) -> str:
-        """Its name in the file."""
-        return file_name_of(self.field)
+        """Its name in the file, within the section."""
+        name_ = file_name_of(self.field)
+        return f"{self.inside}.{name_}" if self.inside else name_
 
     @property
     def dotted(self) -> str:
@@ -46,12 +50,14 @@ class Factor:
         return f"{self.section}.{self.key}" if self.section else self.key
 
 
-def scalar_fields(section: str, model: type[Spec]) -> Iterator[Factor]:
-    """Each field of `model` that holds one value."""
+def scalar_fields(section: str, model: type[Spec], inside: str = "") -> Iterator[Factor]:
+    """Each field of `model`, or of a model that it holds, that holds one value."""
     for name_, info in model.model_fields.items():
         for extra in info.metadata:
             if isinstance(extra, Scalar):
-                yield Factor(section, name_, extra)
+                yield Factor(section, name_, extra, inside)
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Spec):
+            yield from scalar_fields(section, info.annotation, name_)
 
 
 def _all_factors() -> dict[str, Factor]:
@@ -59,6 +65,7 @@ def _all_factors() -> dict[str, Factor]:
     found = [
         Factor("", "algorithm", VARIANT_NAME),
         Factor("", "transport", TRANSPORT),
+        Factor("", "qemu", QEMU),
         *scalar_fields("guest", GuestSpec),
         *scalar_fields("link", LinkSpec),
         *scalar_fields("limits", LimitsSpec),

@@ -169,12 +169,18 @@ def _where(path: Path) -> str:
 def _key_mend(path: Path) -> str:
     """The nearest key that is known there, or where else the key belongs."""
     *section, key = (str(part) for part in path)
+    for nested in (factor for factor in FACTORS.values() if factor.inside):
+        if key in (nested.key, nested.key.replace(".", "_")):
+            return f"write `{nested.inside}: {{{file_name_of(nested.field)}: ...}}`"
     factor = FACTORS.get(key)
     if factor and factor.section in _SECTIONS and len(section) < 2:
         return f"it belongs under `{factor.section}`"
     if factor and factor.section == "algorithm" and not section:
         return "it belongs to a variant under `algorithms`"
     model = _SECTIONS.get(section[0], AlgorithmSpec) if section else Campaign
+    for name in section[2:]:
+        held = model.model_fields[name].annotation if name in model.model_fields else None
+        model = held if isinstance(held, type) and issubclass(held, Spec) else model
     hidden = {"source_text"} if model is Campaign else {"name"}
     known = [file_name_of(field) for field in model.model_fields if field not in hidden]
     return nearest(key, known)

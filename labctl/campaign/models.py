@@ -16,6 +16,7 @@ from labctl.campaign.scalars import COUNT, Scalar, name
 from labctl.campaign.shape import shape
 from labctl.campaign.specs import (
     BUILT_IN_NAMES,
+    QEMU,
     TRANSPORT,
     AlgorithmKind,
     AlgorithmSpec,
@@ -84,6 +85,10 @@ class Campaign(Spec):
     """variants by name; the four built-in names are always there"""
     transport: Annotated[Transport, reads(TRANSPORT), TRANSPORT] = "tcp"
     """what carries the migration: tcp or rdma"""
+    qemu: Annotated[str | None, reads(QEMU), QEMU] = None
+    """the QEMU of both ends: its path on the hosts, or a name under `qemus`; `none`: the lab's own"""
+    qemus: dict[str, str] = Field(default_factory=dict)
+    """names for paths of QEMUs"""
     matrix: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """factors and their levels"""
     exclude: tuple[dict[str, str], ...] = ()
@@ -125,6 +130,10 @@ class Campaign(Spec):
     def variants(self) -> dict[str, AlgorithmSpec]:
         """Every variant that can be named: the built-in ones and the campaign's own."""
         return BUILT_IN | self.algorithms
+
+    def qemu_path(self, level: str | None) -> str | None:
+        """The path of a QEMU that is given by its path or its name; None: the lab's own."""
+        return self.qemus.get(level, level) if level is not None else None
 
     @property
     def factors(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """A cell's name: made from its factors, fit for a file name, and readable back.
 
 `precopy,write_rate=400MiBps`: the algorithm first and without its key, then each factor in the
-matrix's order. A rate's `/s` is written `ps`. No level holds a comma or an equals sign.
+matrix's order. A rate's `/s` is written `ps`, each `/` of a path `+`. No level holds a comma, an equals
+sign or a plus sign.
 """
 
 import re
@@ -35,8 +36,12 @@ def parse_cell_name(name: str, factor_names: Sequence[str]) -> dict[str, str]:
 
 
 def _to_file(level: str) -> str:
+    if level.startswith("/"):
+        return level.replace("/", "+")
     return f"{level[:-2]}ps" if level.endswith("/s") else level
 
 
 def _from_file(text: str) -> str:
+    if text.startswith("+"):
+        return text.replace("+", "/")
     return re.sub(_RATE_IN_FILE, r"\1/s", text) if _RATE_IN_FILE.fullmatch(text) else text

@@ -8,8 +8,9 @@ algorithm may change: the same campaign has the same plan on every machine, for 
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,7 +18,8 @@ from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.cells import Cell, expand
 from labctl.campaign.estimate import estimate_trial_s
 from labctl.campaign.models import Campaign
-from labctl.campaign.rules import Refusal, first_refusal
+from labctl.campaign.rule import Refusal
+from labctl.campaign.rules import first_refusal
 from labctl.errors import InputError, ResultsError
 
 Direction = Literal["forward", "reverse"]
@@ -63,7 +65,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     campaign: str
     """the campaign's name"""
     seed: int
@@ -93,8 +95,10 @@ class Plan(BaseModel):
     def from_json(cls, text: str) -> "Plan":
         """The plan of a plan.json. Raises ResultsError."""
         try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
+            return cls.model_validate(_lifted(json.loads(text)))
+        except (ValueError, TypeError) as error:
+            if not isinstance(error, ValidationError):
+                raise ResultsError(f"this is not a plan: {error}", place="plan.json") from None
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "plan"
             raise ResultsError(
@@ -153,6 +157,16 @@ def differences(old: Plan, new: Plan) -> list[str]:
         *_cell_differences(old, new),
         *_trial_differences(old, new),
     ]
+
+
+def _lifted(data: Any) -> Any:
+    """A stored plan as this version stores it. Version 1 had one way to say when a hybrid switches."""
+    if isinstance(data, dict) and data.get("schema_version") == 1:
+        data["schema_version"] = 2
+        for cell in data.get("cells", ()):
+            passes = cell["algorithm"].pop("switch_after_passes", 1)
+            cell["algorithm"]["switch"] = {"after_passes": passes}
+    return data
 
 
 def _cell_differences(old: Plan, new: Plan) -> Iterator[str]:

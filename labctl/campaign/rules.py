@@ -5,11 +5,13 @@ Without capabilities (a plan made offline) a rule that needs them says nothing. 
 version of QEMU: a combination is refused because the QEMU at hand refused it when it was asked.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
+from labctl.campaign.asked import asked_capabilities, asked_words
 from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.cells import Cell
+from labctl.campaign.option_rules import OPTION_RULES
+from labctl.campaign.rule import Ends, Refusal, Rule
 from labctl.campaign.specs import PAGE_BYTES, working_set_room
 from labctl.units import format_size
 
@@ -17,71 +19,12 @@ QEMU_OVERHEAD_BYTES = 128 * 2**20
 """What one QEMU may need beside its guest's memory."""
 
 
-@dataclass(frozen=True)
-class Ends:
-    """The two hosts of a trial."""
-
-    source: Capabilities
-    destination: Capabilities
-
-    def roles(self) -> Iterator[tuple[str, Capabilities]]:
-        """Each end by the name of its role."""
-        yield "source", self.source
-        yield "destination", self.destination
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One reason for which a cell is not run. `page` is its documentation."""
-
-    id: str
-    problem: str
-    why: str
-    mend: str
-    by_cell: Callable[[Cell], str | None] | None = field(default=None, repr=False)
-    by_ends: Callable[[Cell, Ends], str | None] | None = field(default=None, repr=False)
-
-    @property
-    def page(self) -> str:
-        """Problem, why and mend, as one page."""
-        return f"{self.problem}\n\n*Why:* {self.why}\n\n*Mend:* {self.mend}"
-
-    def check(
-        self, cell: Cell, source: Capabilities | None, destination: Capabilities | None
-    ) -> str | None:
-        """The reason why this cell cannot run, or None."""
-        if self.by_cell:
-            return self.by_cell(cell)
-        if self.by_ends and source and destination:
-            return self.by_ends(cell, Ends(source, destination))
-        return None
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A rule that refuses a cell, and the reason in the case at hand."""
-
-    rule: str
-    reason: str
-
-
-def asked_capabilities(cell: Cell) -> frozenset[str]:
-    """The migration capabilities of QEMU that a trial of this cell turns on."""
-    algorithm = cell.algorithm
-    asked = {"events"}
-    if algorithm.kind in ("postcopy", "hybrid"):
-        asked.add("postcopy-ram")
-    if algorithm.preempt:
-        asked.add("postcopy-preempt")
-    if algorithm.multifd_channels:
-        asked.add("multifd")
-    return frozenset(asked)
-
-
 def first_refusal(
     cell: Cell, source: Capabilities | None, destination: Capabilities | None
 ) -> Refusal | None:
     """The first rule that refuses the cell between these two, or None when it can run."""
+    if source and destination:
+        source, destination = source.of(cell.qemu), destination.of(cell.qemu)
     for rule in RULES:
         reason = rule.check(cell, source, destination)
         if reason:
@@ -100,19 +43,6 @@ def rules_page() -> str:
     return head + "".join(f"\n## {rule.id}\n\n{rule.page}\n" for rule in RULES)
 
 
-def _preempt(cell: Cell) -> str | None:
-    if cell.algorithm.preempt and cell.algorithm.kind not in ("postcopy", "hybrid"):
-        return f"{cell.algorithm.name} is {cell.algorithm.kind}, which requests no pages"
-    return None
-
-
-def _switch(cell: Cell) -> str | None:
-    passes = cell.algorithm.switch_after_passes
-    if cell.algorithm.kind != "hybrid" and passes != 1 and "switch_after_passes" in cell.factors:
-        return f"{cell.algorithm.name} is {cell.algorithm.kind}, which never switches"
-    return None
-
-
 def _working_set_too_large(cell: Cell) -> str | None:
     room = working_set_room(cell.guest.memory_bytes)
     if cell.guest.working_set_bytes <= room:
@@ -128,6 +58,10 @@ def _working_set_too_small(cell: Cell) -> str | None:
     if cell.guest.write_rate_bytes_per_s and pages < cell.guest.vcpus:
         return f"{cell.guest.vcpus} vCPUs cannot share {pages} page(s)"
     return None
+
+
+def _qemu_missing(_cell: Cell, ends: Ends) -> str | None:
+    return next((f"the {role}: {end.missing}" for role, end in ends.roles() if end.missing), None)
 
 
 def _rdma(cell: Cell, ends: Ends) -> str | None:
@@ -153,7 +87,7 @@ def _userfaultfd(cell: Cell, ends: Ends) -> str | None:
 
 def _refused(cell: Cell, ends: Ends) -> Iterator[tuple[frozenset[str], str]]:
     """Each combination of this cell that a QEMU at hand has refused, and what it said."""
-    asked = asked_capabilities(cell) | {cell.transport}
+    asked = asked_words(cell) | {cell.transport}
     for role, end in ends.roles():
         for key, message in end.refused.items():
             prefix, _, names = key.rpartition(":")
@@ -190,22 +124,14 @@ def _host_memory(cell: Cell, ends: Ends) -> str | None:
 
 RULES: tuple[Rule, ...] = (
     Rule(
-        "preempt-needs-postcopy",
-        "`preempt` is set for an algorithm that has no postcopy phase.",
-        "With preempt, a page that the destination requests overtakes the pages that are on their "
-        "way. Precopy and stop-and-copy request no pages: the option would change nothing, and its "
-        "row in a table would pretend that it did.",
-        "set it for postcopy and hybrid only, or leave those cells out by `exclude`.",
-        by_cell=_preempt,
+        "qemu-missing",
+        "The cell's `qemu` is not on a host, or does not answer.",
+        "Both ends of a trial run the QEMU that the cell names, by its path on the hosts.",
+        "correct the path; the role `qemu_beside` puts QEMU of newer Debian suites beside the "
+        "host's own.",
+        by_ends=_qemu_missing,
     ),
-    Rule(
-        "switch-needs-hybrid",
-        "`switch_after_passes` is a factor, and the algorithm is not hybrid.",
-        "Only hybrid switches to postcopy after a number of passes. The other algorithms run in "
-        "the cell where it is 1 (its default), and not again under another level.",
-        "leave those cells out by `exclude`, or name variants of hybrid under `algorithms`.",
-        by_cell=_switch,
-    ),
+    *OPTION_RULES,
     Rule(
         "working-set-exceeds-memory",
         "The working set does not fit the guest's memory.",

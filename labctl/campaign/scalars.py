@@ -38,6 +38,7 @@ class Scalar:
     """what a name has to fit"""
     units: tuple[str, ...] = ()
     """of a quantity"""
+    power_of_two: bool = False
 
     def within(
         self,
@@ -90,6 +91,11 @@ class Scalar:
             raise InputError(
                 f"{shown(said)} is not a multiple of {self.format(self.step)}",
                 mend=f"write for example {near}",
+            )
+        if self.power_of_two and found & (found - 1):
+            near = self.format(1 << (found.bit_length() - 1))
+            raise InputError(
+                f"{shown(said)} is not a power of two", mend=f"write for example {near}"
             )
 
 
@@ -157,6 +163,7 @@ def _parse_flag(text: str) -> bool:
 SIZE = Scalar(
     "a size with its unit", units.parse_size, units.format_size, (int,), units=units.SIZE_UNITS
 )
+POWER_OF_TWO = replace(SIZE, what="a size with its unit, a power of two", power_of_two=True)
 RATE = Scalar(
     "a rate with its unit", units.parse_rate, units.format_rate, (int,), units=units.RATE_UNITS
 )

@@ -20,8 +20,8 @@ from labctl.campaign.factors import (
 )
 from labctl.campaign.names import MAX_CELL_NAME, cell_name
 from labctl.campaign.problems import Path, Problem, path_text
-from labctl.campaign.scalars import choice, nearest, shown
-from labctl.campaign.specs import BUILT_IN_NAMES, AlgorithmSpec
+from labctl.campaign.scalars import NONE, choice, nearest, shown
+from labctl.campaign.specs import BUILT_IN_NAMES, AlgorithmSpec, Spec, file_name_of
 from labctl.errors import CampaignError, InputError
 
 MAX_CELLS = 10_000
@@ -48,9 +48,12 @@ def shape(data: Mapping[Any, Any]) -> Shape:
     """The canonical matrix, exclude and include of a campaign's plain data, with every problem."""
     own = data.get("algorithms")
     variants = [*BUILT_IN_NAMES, *(str(key) for key in own)] if isinstance(own, Mapping) else None
-    shaper = _Shaper(list(dict.fromkeys(variants or BUILT_IN_NAMES)))
+    shaper = _Shaper(list(dict.fromkeys(variants or BUILT_IN_NAMES)), data.get("qemus"))
     shaper.variants_own(own)
     shaper.matrix(data.get("matrix", {}))
+    shaper.qemus_own()
+    if data.get("qemu") is not None:
+        shaper.level(("qemu",), "qemu", data["qemu"])
     if "algorithm" in data:
         shaper.level(("algorithm",), "algorithm", data["algorithm"])
     shaper.overridden(own)
@@ -61,6 +64,10 @@ def shape(data: Mapping[Any, Any]) -> Shape:
 
 def sets(variant: Mapping[Any, Any], option: Factor) -> bool:
     """Whether a variant gives the option another value than its default."""
+    if option.inside:  # its forms exclude each other: any of them stands in the way
+        default = AlgorithmSpec.model_fields[option.inside].default
+        said = variant.get(option.inside, default)
+        return bool(said not in (default, _as_written(default)))
     said = variant.get(option.key, variant.get(option.field))
     if said is None:
         return False
@@ -70,11 +77,19 @@ def sets(variant: Mapping[Any, Any], option: Factor) -> bool:
         return False
 
 
+def _as_written(spec: Spec) -> dict[str, str]:
+    """A model as a file would give it."""
+    return {
+        file_name_of(name): str(value) for name, value in spec.model_dump(exclude_none=True).items()
+    }
+
+
 class _Shaper:
     """Builds a `Shape`, one part of the data after the other."""
 
-    def __init__(self, variants: list[str]) -> None:
+    def __init__(self, variants: list[str], qemus: object) -> None:
         self.algorithm = choice(*variants)
+        self.qemus = qemus if isinstance(qemus, Mapping) else {}
         self.shape = Shape()
         self.none_left = False
 
@@ -98,6 +113,17 @@ class _Shaper:
                     f"write `kind: {key}`, or give the variant another name",
                 )
 
+    def qemus_own(self) -> None:
+        """The campaign's own names for QEMUs, and what they stand for."""
+        for key, value in self.qemus.items():
+            path: Path = ("qemus", str(key))
+            if str(key).startswith("/"):
+                self.problem(path, f"`{key}` is a path, not a name", "write `name: path`")
+            elif self.level(path, "qemu", key) and not str(value).startswith("/"):
+                self.problem(path, f"`{key}` is {shown(value)}, not a path", "write its whole path")
+            elif self.level(path, "qemu", value) is None:
+                continue
+
     def factor(self, path: Path, text: object) -> str | None:
         name_ = canonical_factor(str(text))
         if name_ is None:
@@ -111,10 +137,15 @@ class _Shaper:
             return None
         scalar = self.algorithm if factor == "algorithm" else FACTORS[factor].scalar
         try:
-            return scalar.canonical(str(value))
+            text = scalar.canonical(str(value))
         except InputError as error:
             self.problem(path, f"{factor}: {error.fault}", error.mend or "")
             return None
+        if factor == "qemu" and text[0] != "/" and text not in (NONE, *self.qemus):
+            known = [str(key) for key in self.qemus]
+            self.problem(path, f"`{text}` is no name under `qemus`", nearest(text, known))
+            return None
+        return text
 
     def matrix(self, matrix: object) -> None:
         if not isinstance(matrix, Mapping):
@@ -131,7 +162,21 @@ class _Shaper:
                 self.problem(path, f"`{key}` has no levels", "name a level, or leave it out")
             elif name_ is not None:
                 self.shape.matrix[name_] = self.levels(path, name_, levels)
+        self.one_form()
         self.count()
+
+    def one_form(self) -> None:
+        """Forms that exclude each other are no factors of one matrix: a cell would have both."""
+        first: dict[str, str] = {}
+        for name_ in self.shape.matrix:
+            inside = FACTORS[name_].inside
+            other = first.setdefault(inside, name_)
+            if inside and other != name_:
+                self.problem(
+                    ("matrix", name_),
+                    f"`{name_}` and `{other}` exclude each other",
+                    f"vary one of them, or name variants that differ in their `{inside}`",
+                )
 
     def levels(self, path: Path, factor: str, levels: Sequence[object]) -> tuple[str, ...]:
         first: dict[str, object] = {}

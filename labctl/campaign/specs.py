@@ -5,11 +5,25 @@ A field's name in a file is its Python name without the unit: `memory: 256MiB` i
 """
 
 import re
+from dataclasses import replace
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from labctl.campaign.scalars import BANDWIDTH, COUNT, DURATION, FLAG, RATE, SIZE, Scalar, choice
+from labctl.campaign.scalars import (
+    BANDWIDTH,
+    COUNT,
+    DURATION,
+    FLAG,
+    NONE,
+    POWER_OF_TWO,
+    RATE,
+    SIZE,
+    Scalar,
+    choice,
+    custom_error,
+    name,
+)
 
 MIB = 2**20
 PAGE_BYTES = 4096
@@ -21,6 +35,14 @@ BUILT_IN_NAMES = ("stop_and_copy", "precopy", "postcopy", "hybrid")
 """The kinds of algorithm, and the variants that every campaign has."""
 ALGORITHM_KIND = choice(*BUILT_IN_NAMES)
 TRANSPORT = choice("tcp", "rdma")
+QEMU = replace(
+    name(
+        "the path of a QEMU, or a name under `qemus`",
+        r"/[A-Za-z0-9_./-]{1,120}|[a-z][a-z0-9_.-]{0,39}",
+        "write a path from `/` on, or a name of at most 40 lower-case letters, digits, `_`, `.` or `-`",
+    ),
+    optional=True,
+)
 
 MEMORY = SIZE.within(32 * MIB, 2**46, step=MIB)
 WORKING_SET = SIZE.within(PAGE_BYTES, 2**46, step=PAGE_BYTES)
@@ -33,7 +55,14 @@ TOTAL_TIME = DURATION.within(0.1, 86_400)
 DOWNTIME = DURATION.within(0.001, 2_000)
 MAX_BANDWIDTH = RATE.within(1_000, 2**40, optional=True)
 MULTIFD_CHANNELS = COUNT.within(0, 255)
-SWITCH_AFTER_PASSES = COUNT.within(1, 10_000)
+MULTIFD_COMPRESSION = choice(NONE, "zlib", "zstd")
+XBZRLE_CACHE = POWER_OF_TWO.within(PAGE_BYTES, 2**46, optional=True)
+DIRTY_LIMIT = RATE.within(MIB, 2**40, step=MIB, optional=True)
+THROTTLE = COUNT.within(1, 99)
+PASSES = COUNT.within(1, 10_000)
+PASSES_OR_NEVER = COUNT.within(0, 10_000)
+AFTER_TIME = DURATION.within(0.001, 86_400)
+PER_CENT = COUNT.within(1, 99)
 OBSERVED = DURATION.within(0.1, 3_600)
 
 AlgorithmKind = Literal["stop_and_copy", "precopy", "postcopy", "hybrid"]
@@ -48,6 +77,11 @@ def file_name_of(field: str) -> str:
 def reads(scalar: Scalar) -> BeforeValidator:
     """The validator of a field that holds this kind of value."""
     return BeforeValidator(scalar.validate)
+
+
+def reads_or_not(scalar: Scalar) -> BeforeValidator:
+    """The same where None says that another field holds one instead."""
+    return BeforeValidator(lambda value: None if value is None else scalar.validate(value))
 
 
 class Spec(BaseModel):
@@ -102,6 +136,27 @@ class LimitsSpec(Spec):
     """QEMU's `downtime-limit`: the stop it may plan for when it switches over"""
 
 
+class SwitchSpec(Spec):
+    """When a hybrid switches from precopy to postcopy: one of these."""
+
+    after_passes: Annotated[int | None, reads_or_not(PASSES), PASSES] = None
+    """after so many passes over the memory"""
+    after_time_s: Annotated[float | None, reads_or_not(AFTER_TIME), AFTER_TIME] = None
+    """after so much time"""
+    on_stall: Annotated[int | None, reads_or_not(PER_CENT), PER_CENT] = None
+    """once a pass has left so few bytes less to send than the one before it: so many per cent"""
+
+    @model_validator(mode="after")
+    def _one(self) -> "SwitchSpec":
+        said = [file_name_of(name) for name, value in self if value is not None]
+        if len(said) != 1:
+            raise custom_error(
+                f"{' and '.join(said)} together" if said else "it does not say when",
+                f"write one of {', '.join(map(file_name_of, SwitchSpec.model_fields))}",
+            )
+        return self
+
+
 class AlgorithmSpec(Spec):
     """One variant of an algorithm: its kind and its options."""
 
@@ -112,10 +167,34 @@ class AlgorithmSpec(Spec):
     """QEMU's own limit of its transfer; `none`: the link is the limit"""
     multifd_channels: Annotated[int, reads(MULTIFD_CHANNELS), MULTIFD_CHANNELS] = 0
     """parallel connections of multifd; 0: off"""
+    multifd_compression: Annotated[
+        Literal["none", "zlib", "zstd"], reads(MULTIFD_COMPRESSION), MULTIFD_COMPRESSION
+    ] = "none"
+    """multifd only: what each connection compresses with"""
+    zero_copy: Annotated[bool, reads(FLAG), FLAG] = False
+    """multifd only: the kernel sends pages from where they are (`zero-copy-send`)"""
+    xbzrle_cache_bytes: Annotated[int | None, reads(XBZRLE_CACHE), XBZRLE_CACHE] = None
+    """XBZRLE's cache of pages that were sent, so that only what has changed is sent again; `none`: off"""
+    auto_converge: Annotated[bool, reads(FLAG), FLAG] = False
+    """the vCPUs are slowed down until the migration converges"""
+    auto_converge_initial: Annotated[int, reads(THROTTLE), THROTTLE] = 20
+    """auto-converge: per cent of a vCPU's time that is taken at first"""
+    auto_converge_increment: Annotated[int, reads(THROTTLE), THROTTLE] = 10
+    """auto-converge: per cent that are added each time"""
+    auto_converge_max: Annotated[int, reads(THROTTLE), THROTTLE] = 99
+    """auto-converge: per cent that are never exceeded"""
+    dirty_limit_bytes_per_s: Annotated[int | None, reads(DIRTY_LIMIT), DIRTY_LIMIT] = None
+    """each vCPU is held to so many bytes of pages dirtied per second, by KVM's dirty ring; `none`: off"""
     preempt: Annotated[bool, reads(FLAG), FLAG] = False
     """postcopy only: requested pages overtake the others (`postcopy-preempt`)"""
-    switch_after_passes: Annotated[int, reads(SWITCH_AFTER_PASSES), SWITCH_AFTER_PASSES] = 1
-    """hybrid only: passes over the memory before the switch to postcopy"""
+    max_postcopy_bandwidth_bytes_per_s: Annotated[
+        int | None, reads(MAX_BANDWIDTH), MAX_BANDWIDTH
+    ] = None
+    """postcopy only: QEMU's own limit of pages sent unasked after the switch; `none`: no limit"""
+    pause_after_passes: Annotated[int, reads(PASSES_OR_NEVER), PASSES_OR_NEVER] = 0
+    """precopy only: the machine is stopped after so many passes, so that the rest fits; 0: never"""
+    switch: SwitchSpec = SwitchSpec(after_passes=1)
+    """hybrid only: when it switches to postcopy"""
 
 
 class TimingSpec(Spec):

@@ -8,6 +8,7 @@ from labctl.lab.inventory import LabSpec, read_lab
 from labctl.lab.node import Node, NodeChannel
 from labctl.lab.opening import check_lab, clean_lab, open_lab
 from labctl.lab.pair import End, Lab, LinkState, Pair
+from labctl.lab.probing import Questions
 
 __all__ = [
     "End",
@@ -17,6 +18,7 @@ __all__ = [
     "Node",
     "NodeChannel",
     "Pair",
+    "Questions",
     "check_lab",
     "clean_lab",
     "open_lab",

@@ -13,7 +13,7 @@ from labctl.lab.child import ChildChannel, caller
 from labctl.lab.inventory import LabSpec
 from labctl.lab.node import Node
 from labctl.lab.pair import End, Pair
-from labctl.lab.probing import probe_host
+from labctl.lab.probing import Accelerators, Questions, probe_host
 from labctl.node.protocol import pack
 
 INTERFACE = "lab0"
@@ -29,7 +29,7 @@ class EmbeddedOpener:
     run: str
     share: bool
     lock: bool
-    combinations: tuple[tuple[str, ...], ...]
+    questions: Questions
 
     def __call__(self) -> Pair:
         """Start the three nodes and join them."""
@@ -54,15 +54,9 @@ class EmbeddedOpener:
         kernel = observer.call("file.put", name="guest.elf", data=pack(image.read_bytes()))["path"]
         variables = self.spec.variables.get(self.spec.hypervisors[0], {})
         ends = {}
-        probe: dict[str, Any] | None = None
+        accelerators: Accelerators = {}
         for name, node in (("a", a), ("b", b)):
-            capabilities, probe = probe_host(
-                node,
-                variables,
-                kernel,
-                self.combinations,
-                accelerators=(probe or {}).get("accelerators"),
-            )
+            capabilities, probe = probe_host(node, variables, kernel, self.questions, accelerators)
             probe["guest_sha256"] = guest_sha256(image)
             ends[name] = End(name, node, INTERFACE, ADDRESSES[name], kernel, capabilities, probe)
         return Pair("a-b", ends["a"], ends["b"], observer, who, shared, one_clock=True)

@@ -11,8 +11,7 @@ from labctl.lab.embedded import EmbeddedOpener
 from labctl.lab.inventory import LabSpec, read_lab
 from labctl.lab.node import Node
 from labctl.lab.pair import Lab
-
-CombinationList = tuple[tuple[str, ...], ...]
+from labctl.lab.probing import NO_QUESTIONS, Questions
 
 
 def open_lab(
@@ -21,7 +20,7 @@ def open_lab(
     *,
     share: bool = False,
     lock: bool = True,
-    combinations: CombinationList = (),
+    questions: Questions = NO_QUESTIONS,
 ) -> Lab:
     """A lab for one run; enter it to open its nodes.
 
@@ -30,14 +29,14 @@ def open_lab(
         run: the run's name, known to the lock and to the live state on each host
         share: run beside another run instead of refusing
         lock: take each host's lock; asking questions alone needs none
-        combinations: sets of migration capabilities that each QEMU is asked about
+        questions: which QEMUs beside the lab's own are used, and what each is asked
 
     Raises InputError for a wrong inventory, LabError when root cannot be had.
     """
     spec = read_lab(lab)
     _only_embedded(spec)
     ask_privilege()
-    opener = EmbeddedOpener(spec, run, share, lock, combinations)
+    opener = EmbeddedOpener(spec, run, share, lock, questions)
     return Lab(spec.name, {"a-b": opener})
 
 

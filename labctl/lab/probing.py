@@ -1,8 +1,10 @@
 """Ask a host's QEMU what it can do, and put the answer into the planner's terms."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from labctl.campaign.capabilities import Capabilities
+from labctl.errors import NodeError
 from labctl.lab import waits
 from labctl.lab.node import Node
 
@@ -10,35 +12,80 @@ DEFAULT_QEMU = "qemu-system-x86_64"
 DEFAULT_MACHINE = "pc"
 
 
+Accelerators = dict[str | None, dict[str, Any]]
+"""By QEMU, None being the lab's own: what its accelerators were found to do."""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What a lab is opened for: the QEMUs of a campaign, and what each of them is asked."""
+
+    combinations: tuple[tuple[str, ...], ...] = ()
+    """words that are asked for together: `multifd`, `multifd-compression=zstd`"""
+    qemus: tuple[str, ...] = ()
+    """paths of QEMUs beside the lab's own"""
+
+
+NO_QUESTIONS = Questions()
+
+
 def probe_host(
     node: Node,
     variables: dict[str, Any],
     kernel: str,
-    combinations: tuple[tuple[str, ...], ...],
-    *,
-    accelerators: dict[str, Any] | None = None,
+    questions: Questions,
+    accelerators: Accelerators,
 ) -> tuple[Capabilities, dict[str, Any]]:
-    """A host's capabilities, and all it said.
+    """A host's capabilities with each QEMU, and all it said.
 
-    `labctl_qemu` and `labctl_machine` of the inventory say which QEMU and machine type.
-    `accelerators`: what another node on the same host has found, so that it is not tried twice.
+    `labctl_qemu` and `labctl_machine` of the inventory say which QEMU and machine type are the lab's own; another QEMU has
+    the machine type of its own version. `accelerators`: what another node on the same host has found, so that it is not tried
+    twice; what is found here is added.
     """
-    qemu = str(variables.get("labctl_qemu", DEFAULT_QEMU))
+    own = str(variables.get("labctl_qemu", DEFAULT_QEMU))
     machine = str(variables.get("labctl_machine", DEFAULT_MACHINE))
+    capabilities, said = _probe(node, own, machine, kernel, questions, accelerators, None)
+    others: dict[str, Capabilities] = {}
+    for qemu in questions.qemus:
+        try:
+            others[qemu], said_too = _probe(
+                node, qemu, DEFAULT_MACHINE, kernel, questions, accelerators, qemu
+            )
+        except NodeError as error:
+            # Cells that need it are refused with this reason; the others run.
+            others[qemu] = capabilities.model_copy(update={"missing": error.fault})
+            said_too = {"missing": error.fault}
+        said.setdefault("qemus", {})[qemu] = said_too
+    return capabilities.model_copy(update={"others": others}), said
+
+
+def _probe(
+    node: Node,
+    qemu: str,
+    machine: str,
+    kernel: str,
+    questions: Questions,
+    accelerators: Accelerators,
+    key: str | None,
+) -> tuple[Capabilities, dict[str, Any]]:
+    """One QEMU of a host."""
+    if key not in accelerators:
+        accelerators[key] = node.call(
+            "qemu.accelerators",
+            wait_s=waits.PROBE_S,
+            qemu=qemu,
+            machine_type=machine,
+            kernel=kernel,
+        )
     said: dict[str, Any] = node.call(
         "qemu.probe",
         wait_s=waits.PROBE_S,
         qemu=qemu,
         machine_type=machine,
-        combinations=[list(names) for names in combinations],
+        combinations=[list(words) for words in questions.combinations],
+        accelerator=accelerators[key]["chosen"],
     )
-    said["accelerators"] = accelerators or node.call(
-        "qemu.accelerators",
-        wait_s=waits.PROBE_S,
-        qemu=qemu,
-        machine_type=said["machine_type"],
-        kernel=kernel,
-    )
+    said["accelerators"] = accelerators[key]
     capabilities = Capabilities(
         host=said["host"]["hostname"],
         qemu_version=said["version"],

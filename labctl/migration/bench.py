@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, NoReturn
 
-from labctl.campaign.specs import GuestSpec
+from labctl.campaign.cells import Cell
 from labctl.errors import LabctlError, NodeError, NodeLost
 from labctl.lab import waits as node_waits
 from labctl.lab.pair import End, Pair
@@ -66,18 +66,18 @@ class Bench:
 
     # --- to the machines ---
 
-    def boot(self, guest: GuestSpec, nonce: int) -> None:
+    def boot(self, cell: Cell, nonce: int) -> None:
         """Start both QEMUs, the destination's waiting for the migration."""
         starting = {
             side: end.node.begin(
-                "machine.start", machine=self._machine(side, guest, nonce), timeout_s=waits.START_S
+                "machine.start", machine=self._machine(side, cell, nonce), timeout_s=waits.START_S
             )
             for side, end in self.ends.items()
         }
         for side, end in self.ends.items():
             wait_s = waits.START_S + node_waits.ANSWER_GRACE_S
             started = end.node.result(starting[side], "QEMU's start", wait_s)
-            caps = end.capabilities
+            caps = end.capabilities.of(cell.qemu)
             self._raw.qemu[side] = {
                 "host": end.host,
                 "version": caps.qemu_version,
@@ -188,14 +188,15 @@ class Bench:
             for side, end in self.ends.items()
         }
 
-    def _machine(self, side: str, guest: GuestSpec, nonce: int) -> dict[str, Any]:
+    def _machine(self, side: str, cell: Cell, nonce: int) -> dict[str, Any]:
         end: End = self.ends[side]
-        caps = end.capabilities
+        caps, guest = end.capabilities.of(cell.qemu), cell.guest
         return {
             "name": side,
             "qemu": caps.qemu_path,
             "machine_type": caps.machine_type,
             "accelerator": caps.accelerator,
+            "dirty_ring": cell.algorithm.dirty_limit_bytes_per_s is not None,
             "vcpus": guest.vcpus,
             "memory_bytes": guest.memory_bytes,
             "kernel": end.kernel,

@@ -89,7 +89,11 @@ class HostServices:
     async def _probe(self, params: Params) -> Any:
         directory = self._place.state.directory
         return await probe.probe(
-            params["qemu"], params["machine_type"], params["combinations"], directory
+            params["qemu"],
+            params["machine_type"],
+            params["combinations"],
+            directory,
+            params.get("accelerator", "tcg"),
         )
 
     async def _accelerators(self, params: Params) -> Any:

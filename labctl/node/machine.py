@@ -28,6 +28,8 @@ TCG_PADDING_BYTES = 8192
 """Added to a machine's memory under TCG. QEMU before 9.0 loses writes during precopy under TCG where a RAM block is a
 multiple of 64 pages: its bitmap sync then takes a path that clears dirty bits and leaves the TLB (QEMU commit 03bfc2188f;
 the memory check found pages up to 0.7 s old). An odd size takes the other path. Smallest step QEMU keeps."""
+DIRTY_RING_ENTRIES = 4096
+"""Of each vCPU: QEMU's own example."""
 LOG_TAIL_BYTES = 64 * 1024
 
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
@@ -65,6 +67,14 @@ def run_as(wanted_uid: int | None, wanted_gid: int | None) -> tuple[list[str], s
     return prefix + drop, f"uid {wanted_uid}"
 
 
+def accelerator(spec: Spec) -> str:
+    """The accelerator and its options; with ``dirty_ring``, KVM collects what was dirtied in a ring (dirty-limit needs it)."""
+    if spec["accelerator"] == "tcg":
+        return "tcg,thread=multi"
+    ring = f",dirty-ring-size={DIRTY_RING_ENTRIES}" if spec.get("dirty_ring") else ""
+    return str(spec["accelerator"]) + ring
+
+
 class Inherited(NamedTuple):
     """The descriptors that QEMU inherits."""
 
@@ -80,7 +90,7 @@ def argv(spec: Spec, qemu: str, inherited: Inherited) -> list[str]:
         qemu, "-name", f"guest=labctl-{spec['name']},debug-threads=on",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-machine", spec["machine_type"],
-        "-accel", "tcg,thread=multi" if spec["accelerator"] == "tcg" else spec["accelerator"],
+        "-accel", accelerator(spec),
         "-chardev", f"socket,id=qmp,fd={inherited.qmp}", "-mon", "chardev=qmp,mode=control",
         "-chardev", f"socket,id=samples,fd={inherited.samples}", "-mon", "chardev=samples,mode=control",
     ]  # fmt: skip

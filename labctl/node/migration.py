@@ -9,6 +9,9 @@ A schedule is data, made by the controller::
      "ends": ["completed", "failed", "cancelled"],
      "hard_limit_s": 60.0}
 
+A rule waits for an event, for a time since the start (``elapsed_s``), or for a stall (``stall_per_cent``): the first pass that
+begins with less than so many per cent fewer bytes to send than the pass before it did, asked of QEMU as the pass begins.
+
 Each rule fires at most once, and not after a rule it names under ``unless`` — save one whose command QEMU has refused,
 which then hinders nothing: a switch that was not made must not keep the limit from cancelling. The schedule ends with the
 first MIGRATION event whose status is among ``ends``, when QEMU dies, or at the hard limit.
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from typing import Any, Callable
 
 from .machine import Machine
@@ -43,6 +47,7 @@ class ScheduleRunner:
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._timers: list[asyncio.TimerHandle] = []
         self._doing: set[asyncio.Task[None]] = set()
+        self._remaining: int | None = None
 
     def arm(self) -> None:
         """Listen to the machine, so that the rules can fire."""
@@ -102,6 +107,8 @@ class ScheduleRunner:
         for rule in self._schedule["rules"]:
             if matches(rule["when"], event):
                 self._fire(rule)
+            elif "stall_per_cent" in rule["when"] and event["name"] == "MIGRATION_PASS":
+                self._start(self._look_for_stall(rule))
         if event["name"] in ("STOP", "RESUME"):
             self._tell("runstate", {"event": event["name"], "t_ns": t_ns})
         if event["name"] == "MIGRATION":
@@ -127,9 +134,25 @@ class ScheduleRunner:
                 "data": {"rule": rule["name"]},
             }
         )
-        task = asyncio.ensure_future(self._do(rule))
+        self._start(self._do(rule))
+
+    def _start(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(doing)
         self._doing.add(task)
         task.add_done_callback(self._doing.discard)
+
+    async def _look_for_stall(self, rule: dict[str, Any]) -> None:
+        """What is left at the start of this pass, against the start of the one before."""
+        try:
+            reply = await self._machine.execute(
+                "query-migrate", timeout_s=COMMAND_TIMEOUT_S, quiet=True
+            )
+        except RequestError:
+            return  # a migration that ended meanwhile has no next pass
+        left = reply.get("ram", {}).get("remaining")
+        before, self._remaining = self._remaining, left
+        if stalled(before, left, rule["when"]["stall_per_cent"]) and not self._ended.done():
+            self._fire(rule)
 
     async def _do(self, rule: dict[str, Any]) -> None:
         for command in rule["do"]:
@@ -146,6 +169,18 @@ class ScheduleRunner:
                     for later in hindered:
                         self._fire(later)
                 return
+
+
+def stalled(before: int | None, left: int | None, per_cent: float) -> bool:
+    """Whether a pass has made less progress than that.
+
+    OpenStack Nova's rule, with 10 per cent: ``should_switch_to_postcopy`` in nova/virt/libvirt/migration.py, and the
+    documentation of ``live_migration_permit_post_copy``. Nova compares what libvirt says is left whenever it asks; here it is
+    compared from one pass's start to the next one's.
+    """
+    if not before or left is None:
+        return False
+    return 100 * (before - left) / before < per_cent
 
 
 def matches(when: dict[str, Any], event: dict[str, Any]) -> bool:

@@ -31,17 +31,23 @@ _TRIAL_WS_BYTES = 16 << 20
 
 
 async def probe(
-    qemu: str, machine_type: str, combinations: list[list[str]], directory: Path
+    qemu: str,
+    machine_type: str,
+    combinations: list[list[str]],
+    directory: Path,
+    accelerator: str = "tcg",
 ) -> dict[str, Any]:
     """Capabilities of one QEMU on this host, asked of a source and of a destination.
 
-    :param combinations: lists of migration capabilities to be set together; what is refused comes back with QEMU's words
+    :param combinations: lists of what is set together, capabilities (``multifd``) and parameters
+        (``multifd-compression=zstd``); what is refused comes back with QEMU's words
+    :param accelerator: what machines will run with: some capabilities are one's own
     """
     answers: dict[str, Any] = {"path": find_qemu(qemu), "refused": {}}
     for role in ("source", "destination"):
         spec = {
-            "name": f"probe-{role}", "qemu": qemu, "machine_type": "none", "accelerator": "tcg",
-            "incoming": role == "destination",
+            "name": f"probe-{role}", "qemu": qemu, "machine_type": "none",
+            "accelerator": accelerator, "dirty_ring": True, "incoming": role == "destination",
         }  # fmt: skip
         machine = await Machine.start(spec, directory / f"probe-{role}.log", START_TIMEOUT_S)
         try:
@@ -87,15 +93,30 @@ async def _refusals(
     machine: Machine, role: str, combinations: list[list[str]], known: list[str]
 ) -> dict[str, str]:
     refused = {}
-    for names in combinations:
-        if not set(names) <= set(known):
+    at_rest = await machine.execute("query-migrate-parameters", timeout_s=QMP_TIMEOUT_S)
+    for words in combinations:
+        names = [word for word in words if "=" not in word]
+        parameters = dict(word.split("=", 1) for word in words if "=" in word)
+        if not set(names) <= set(known) or not set(parameters) <= set(at_rest):
             continue
         try:
             await set_capabilities(machine, dict.fromkeys(names, True))
+            await set_parameters(machine, parameters)
         except RequestError as error:
-            refused[f"{role}:{'+'.join(names)}"] = error.message
+            refused[f"{role}:{'+'.join(words)}"] = error.message
+        # What was set last may forbid that what was set first is taken back: parameters, then capabilities.
+        await set_parameters(machine, {name: at_rest[name] for name in parameters})
         await set_capabilities(machine, dict.fromkeys(names, False))
     return refused
+
+
+async def set_parameters(machine: Machine, values: dict[str, Any]) -> None:
+    """Set migration parameters, numbers in words too. :raise RequestError: ``qmp`` when QEMU refuses."""
+    arguments = {
+        name: int(value) if str(value).isdigit() else value for name, value in values.items()
+    }
+    if arguments:
+        await machine.execute("migrate-set-parameters", arguments, timeout_s=QMP_TIMEOUT_S)
 
 
 async def set_capabilities(machine: Machine, states: dict[str, bool]) -> None:

@@ -1,6 +1,6 @@
 """`python -m tests.golden`: write the schedules of all cases, on purpose."""
 
-from tests.golden.cases import cases, write
+from tests.golden.compiled import cases, write
 
 for path in cases():
     print(f"{'changed' if write(path) else 'as it was'}: {path.name}")

@@ -18,7 +18,7 @@ from tests.unit.test_campaign_models import campaign
 def test_name_and_factors_are_a_bijection(factors: dict[str, str]) -> None:
     name = cell_name(factors)
     assert parse_cell_name(name, tuple(factors)) == factors
-    assert re.fullmatch(r"[A-Za-z0-9_.,=-]+", name)
+    assert re.fullmatch(r"[A-Za-z0-9_.,=+-]+", name)
 
 
 @given(strategies.factor_levels(), strategies.factor_levels())
@@ -44,6 +44,7 @@ def test_cells_are_the_matrix_shaped(found: Campaign) -> None:
             if name != "algorithm":
                 factor = FACTORS[name]
                 part = getattr(cell, factor.section) if factor.section else cell
+                part = getattr(part, factor.inside) if factor.inside else part
                 assert factor.scalar.write(getattr(part, factor.field)) == level
 
 

@@ -5,35 +5,52 @@ from pathlib import Path
 
 import pytest
 
-from labctl.campaign import Campaign
-from labctl.campaign.specs import BUILT_IN_NAMES
+from labctl.campaign.factors import scalar_fields
+from labctl.campaign.option_rules import OPTION_RULES
+from labctl.campaign.specs import BUILT_IN_NAMES, AlgorithmSpec
 from labctl.migration import ALGORITHMS
 from labctl.migration.schedule import ENDS, URI
-from tests.golden.cases import cases, compiled
+from tests.golden.compiled import cases, cell, compiled, parts
 
 
 @pytest.mark.parametrize("path", cases(), ids=lambda path: path.stem)
 def test_the_schedule_is_the_golden_one(path: Path) -> None:
-    golden = json.loads(path.read_text())
-    assert compiled(golden["case"]) == golden["schedule"], (
+    fragment, schedule = parts(path)
+    assert compiled(fragment) == schedule, (
         "when the change is meant: `python -m tests.golden`, and read the diff"
     )
 
 
 def test_every_kind_has_a_case() -> None:
-    kinds = {json.loads(path.read_text())["case"]["algorithm"]["kind"] for path in cases()}
+    kinds = {cell(parts(path)[0]).algorithm.kind for path in cases()}
     assert kinds == set(ALGORITHMS) == set(BUILT_IN_NAMES)
+
+
+def test_every_option_has_a_case() -> None:
+    given = [cell(parts(path)[0]).algorithm for path in cases()]
+    for option in scalar_fields("algorithm", AlgorithmSpec):
+        default = AlgorithmSpec.model_fields[option.inside or option.field].default
+        holders = [getattr(spec, option.inside) for spec in given] if option.inside else given
+        values = {getattr(holder, option.field) for holder in holders}
+        rest = getattr(default, option.field) if option.inside else default
+        assert values - {rest}, f"no case sets {option.key}"
+
+
+def test_no_case_asks_for_what_has_no_use() -> None:
+    for path in cases():
+        asked = cell(parts(path)[0])
+        assert [rule.id for rule in OPTION_RULES if rule.check(asked, None, None)] == []
 
 
 def test_a_changed_option_changes_its_schedule() -> None:
     """The comparison can fail."""
-    plain = compiled({"algorithm": {"kind": "hybrid"}})
-    assert compiled({"algorithm": {"kind": "hybrid", "switch_after_passes": "2"}}) != plain
+    hybrid = "algorithm: asked\nalgorithms: {asked: {kind: hybrid, switch: {after_passes: %d}}}"
+    assert compiled(hybrid % 2) != compiled(hybrid % 1)
 
 
 @pytest.mark.parametrize("path", cases(), ids=lambda path: path.stem)
 def test_what_holds_for_every_schedule(path: Path) -> None:
-    schedule = json.loads(path.read_text())["schedule"]
+    _, schedule = parts(path)
     source, destination = schedule["source"], schedule["destination"]
     assert source["start"][-1]["execute"] == "migrate"
     assert URI not in json.dumps([source, destination]), "the address was filled in"
@@ -52,11 +69,8 @@ def test_what_holds_for_every_schedule(path: Path) -> None:
         assert rule["unless"] == ["limit"]
         assert limits[0]["unless"] == ["switch"], "after the switch nothing is ever cancelled"
         assert schedule["capabilities"]["postcopy-ram"] is True
+    stops = [*source["start"], *(step for rule in source["rules"] for step in rule["do"])]
+    if "stop" in [step["execute"] for step in stops]:
+        assert [rule["name"] for rule in destination["rules"]] == ["resume"]
+        assert "resume" in [rule["name"] for rule in source["rules"]]
     assert schedule["capabilities"]["events"] is True
-
-
-def test_a_case_is_a_campaigns_fragment() -> None:
-    for path in cases():
-        case = json.loads(path.read_text())["case"]
-        assert set(case) <= {"algorithm", "limits"}
-        assert set(case) <= {"algorithm", *Campaign.model_fields}

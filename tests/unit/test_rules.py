@@ -61,17 +61,19 @@ def test_an_able_lab_refuses_no_algorithm(kind: str) -> None:
 
 def test_preempt_needs_postcopy() -> None:
     assert refused(variant(kind="precopy", preempt=True)) == (
-        "preempt-needs-postcopy: v is precopy, which requests no pages"
+        "preempt-needs-postcopy: preempt: v is precopy, which requests no pages"
     )
     assert not refused(variant(kind="postcopy", preempt=True))
     assert not refused(variant(kind="hybrid", preempt=True))
 
 
 def test_switch_needs_hybrid() -> None:
-    matrix = {"algorithm": ["precopy", "hybrid"], "switch_after_passes": [1, 2]}
+    matrix = {"algorithm": ["precopy", "hybrid"], "switch.after_passes": [1, 2]}
     found = {c.name: refused(c) for c in expand(campaign(matrix=matrix))}
-    assert [name for name, reason in found.items() if reason] == ["precopy,switch_after_passes=2"]
-    assert found["precopy,switch_after_passes=2"].startswith("switch-needs-hybrid: precopy is")
+    assert [name for name, reason in found.items() if reason] == ["precopy,switch.after_passes=2"]
+    assert found["precopy,switch.after_passes=2"].startswith(
+        "switch-needs-hybrid: switch: precopy is"
+    )
 
 
 def test_working_set() -> None:
