@@ -20,13 +20,12 @@ from labctl.campaign import (
     Campaign,
     GuestSpec,
     PlannedTrial,
-    asked_capabilities,
     expand,
     make_plan,
 )
 from labctl.controller import Controller
 from labctl.events import Event, TrialEnded
-from labctl.lab import Lab, Pair, open_lab
+from labctl.lab import Lab, Pair, Questions, open_lab
 from labctl.migration import RawTrial, waits
 from labctl.migration.bench import Bench
 from labctl.results import RunStore, load_run
@@ -41,9 +40,7 @@ GIB = 1 << 30
 def opened(*campaigns: Campaign) -> Iterator[Lab]:
     """The embedded lab, its QEMUs asked about what the campaigns need. LabError, LabHeld."""
     cells = [cell for campaign in campaigns for cell in expand(campaign)]
-    asked = {tuple(sorted(asked_capabilities(cell))) for cell in cells}
-    combinations = tuple(sorted(asked | {("postcopy-ram",)}))
-    with open_lab("local", f"benchmarks-{os.getpid()}", combinations=combinations) as lab:
+    with open_lab("local", f"benchmarks-{os.getpid()}", questions=Questions.about(cells)) as lab:
         yield lab
 
 

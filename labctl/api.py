@@ -21,10 +21,8 @@ from typing import Any
 from labctl.campaign import (
     Campaign,
     Plan,
-    asked_words,
     differences,
     expand,
-    first_refusal,
     make_plan,
 )
 from labctl.campaign.loader import load_campaign
@@ -155,13 +153,7 @@ def resume(
 def _open(
     campaign: Campaign, lab: str | None, name: str, *, share: bool = False, lock: bool = True
 ) -> Lab:
-    # A cell that no lab could run is not asked about: QEMU's refusal of its options would speak of others too.
-    runnable = [cell for cell in expand(campaign) if first_refusal(cell, None, None) is None]
-    asked = {tuple(sorted(asked_words(cell))) for cell in runnable}
-    questions = Questions(
-        combinations=tuple(sorted(asked | {("postcopy-ram",)})),
-        qemus=tuple(sorted({cell.qemu for cell in runnable if cell.qemu})),
-    )
+    questions = Questions.about(expand(campaign))
     return open_lab(lab or campaign.lab, name, share=share, lock=lock, questions=questions)
 
 

@@ -1,9 +1,13 @@
 """Ask a host's QEMU what it can do, and put the answer into the planner's terms."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
+from labctl.campaign.asked import asked_words
 from labctl.campaign.capabilities import Capabilities
+from labctl.campaign.cells import Cell
+from labctl.campaign.rules import first_refusal
 from labctl.errors import NodeError
 from labctl.lab import waits
 from labctl.lab.node import Node
@@ -24,6 +28,17 @@ class Questions:
     """words that are asked for together: `multifd`, `multifd-compression=zstd`"""
     qemus: tuple[str, ...] = ()
     """paths of QEMUs beside the lab's own"""
+
+    @classmethod
+    def about(cls, cells: Iterable[Cell]) -> Self:
+        """What has to be asked before these cells can be planned."""
+        # A cell that no lab could run is not asked about: QEMU's refusal of its options would speak of others too.
+        runnable = [cell for cell in cells if first_refusal(cell, None, None) is None]
+        asked = {tuple(sorted(asked_words(cell))) for cell in runnable}
+        return cls(
+            combinations=tuple(sorted(asked | {("postcopy-ram",)})),
+            qemus=tuple(sorted({cell.qemu for cell in runnable if cell.qemu})),
+        )
 
 
 NO_QUESTIONS = Questions()

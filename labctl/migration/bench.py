@@ -6,7 +6,8 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, NoReturn
 
-from labctl.campaign.cells import Cell
+from labctl.campaign.capabilities import Capabilities
+from labctl.campaign.specs import GuestSpec
 from labctl.errors import LabctlError, NodeError, NodeLost
 from labctl.lab import waits as node_waits
 from labctl.lab.pair import End, Pair
@@ -66,18 +67,23 @@ class Bench:
 
     # --- to the machines ---
 
-    def boot(self, cell: Cell, nonce: int) -> None:
-        """Start both QEMUs, the destination's waiting for the migration."""
+    def boot(
+        self, guest: GuestSpec, nonce: int, *, qemu: str | None = None, dirty_ring: bool = False
+    ) -> None:
+        """Start both QEMUs (the lab's own, or those of a path), the destination's waiting for the migration."""
+        capabilities = {side: end.capabilities.of(qemu) for side, end in self.ends.items()}
         starting = {
             side: end.node.begin(
-                "machine.start", machine=self._machine(side, cell, nonce), timeout_s=waits.START_S
+                "machine.start",
+                machine=self._machine(side, capabilities[side], guest, nonce, dirty_ring),
+                timeout_s=waits.START_S,
             )
             for side, end in self.ends.items()
         }
         for side, end in self.ends.items():
             wait_s = waits.START_S + node_waits.ANSWER_GRACE_S
             started = end.node.result(starting[side], "QEMU's start", wait_s)
-            caps = end.capabilities.of(cell.qemu)
+            caps = capabilities[side]
             self._raw.qemu[side] = {
                 "host": end.host,
                 "version": caps.qemu_version,
@@ -188,15 +194,16 @@ class Bench:
             for side, end in self.ends.items()
         }
 
-    def _machine(self, side: str, cell: Cell, nonce: int) -> dict[str, Any]:
+    def _machine(
+        self, side: str, caps: Capabilities, guest: GuestSpec, nonce: int, dirty_ring: bool
+    ) -> dict[str, Any]:
         end: End = self.ends[side]
-        caps, guest = end.capabilities.of(cell.qemu), cell.guest
         return {
             "name": side,
             "qemu": caps.qemu_path,
             "machine_type": caps.machine_type,
             "accelerator": caps.accelerator,
-            "dirty_ring": cell.algorithm.dirty_limit_bytes_per_s is not None,
+            "dirty_ring": dirty_ring,
             "vcpus": guest.vcpus,
             "memory_bytes": guest.memory_bytes,
             "kernel": end.kernel,

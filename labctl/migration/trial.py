@@ -123,7 +123,12 @@ class TrialRun:
 
     def _boot(self) -> None:
         self._enter("boot")
-        self._bench.boot(self._cell, self._nonce)
+        self._bench.boot(
+            self._cell.guest,
+            self._nonce,
+            qemu=self._cell.qemu,
+            dirty_ring=self._cell.algorithm.dirty_limit_bytes_per_s is not None,
+        )
         self._bench.beat("source", "the guest's first beat", waits.BOOT_S)
         self._enter("fill")
         fill_s = waits.fill_s(self._cell.guest.memory_bytes)
