@@ -123,14 +123,6 @@ def _host_memory(cell: Cell, ends: Ends) -> str | None:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(
-        "qemu-missing",
-        "The cell's `qemu` is not on a host, or does not answer.",
-        "Both ends of a trial run the QEMU that the cell names, by its path on the hosts.",
-        "correct the path; the role `qemu_beside` puts QEMU of newer Debian suites beside the "
-        "host's own.",
-        by_ends=_qemu_missing,
-    ),
     *OPTION_RULES,
     Rule(
         "working-set-exceeds-memory",
@@ -146,6 +138,14 @@ RULES: tuple[Rule, ...] = (
         "Each vCPU writes pages of its own, so that what every page must hold is known at the end.",
         "give the working set at least 4KiB for each vCPU.",
         by_cell=_working_set_too_small,
+    ),
+    Rule(
+        "qemu-missing",
+        "The cell's `qemu` is not on a host, or does not answer.",
+        "Both ends of a trial run the QEMU that the cell names, by its path on the hosts.",
+        "correct the path; the role `qemu_beside` puts QEMU of newer Debian suites beside the "
+        "host's own.",
+        by_ends=_qemu_missing,
     ),
     Rule(
         "transport-not-in-lab",
