@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from labctl.campaign.factors import FACTORS, NAMES, VARIANT_NAME, Factor, scalar_fields
 from labctl.campaign.models import Campaign
 from labctl.campaign.scalars import NONE, Scalar
-from labctl.campaign.specs import AlgorithmSpec, Spec, file_name_of
+from labctl.campaign.specs import QEMU, AlgorithmSpec, Spec, SwitchSpec, file_name_of
 
 Schema = dict[str, Any]
 
@@ -68,12 +68,12 @@ def _field(key: str, info: FieldInfo) -> Schema:
     nested = _spec_in(info.annotation)
     if scalars:
         found = scalar_schema(scalars[0])
-        if not info.is_required():
+        if not info.is_required() and (info.default is not None or scalars[0].optional):
             found["default"] = _value(scalars[0], info.default)
     elif key in _SHAPED:
         found = _SHAPED[key]()
     elif nested is not None:
-        found = _object(nested)
+        found = _object(nested) | (_ONE if nested is SwitchSpec else {})
     else:
         raise TypeError(f"what may `{key}` hold? Say it in {__name__}")
     return {"description": _one_line(info.description or found.pop("description", "")), **found}
@@ -179,7 +179,19 @@ def _entries() -> Schema:
     return {"type": "array", "items": entry}
 
 
+def _qemus() -> Schema:
+    return {
+        "type": "object",
+        "propertyNames": {"pattern": f"^({QEMU.pattern})$", "not": {"pattern": "^/"}},
+        "additionalProperties": _WORD | {"pattern": f"^({QEMU.pattern})$"},
+    }
+
+
+_ONE = {"minProperties": 1, "maxProperties": 1}
+"""Of a section whose fields exclude each other."""
+
 _SHAPED = {
+    "qemus": _qemus,
     "algorithm": _variant,
     "algorithms": _algorithms,
     "matrix": _matrix,

@@ -99,10 +99,20 @@ def _value(node: Any, path: Path, tree: Tree) -> Any:
     if not tag.startswith(_YAML_TAG):
         tree.problems.append(Problem(path, f"`{tag}` is a tag", "leave tags out"))
     if isinstance(node, ScalarNode):
-        return None if tag == f"{_YAML_TAG}null" else str(node.value)
+        return None if tag == f"{_YAML_TAG}null" else _text(str(node.value), path, tree)
     if isinstance(node, MappingNode):
         return _mapping(node, path, tree)
     return [_value(item, (*path, index), tree) for index, item in enumerate(node.value)]
+
+
+def _text(text: str, path: Path, tree: Tree) -> str:
+    """A scalar's text; YAML can write halves of a character, which nothing can print."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        tree.problems.append(Problem(path, "this holds half a character", "write all of it"))
+        return text.encode("utf-8", "replace").decode()
+    return text
 
 
 def _mapping(node: Any, path: Path, tree: Tree) -> dict[str, Any]:
