@@ -1,0 +1,164 @@
+"""A bare script that migrates a machine with QMP alone: what labctl's total time is held against.
+
+`python -m benchmarks.bare` reads one job (JSON) from stdin, migrates once, writes what QEMU said to stdout and ends both QEMUs. It
+samples nothing and asks QEMU nothing between `migrate` and the event that says it is over. Of labctl it uses the beat parser, and
+only to know when the guest has filled its memory: from then on a thread throws the beats away every 20 ms, out of socket
+buffers so large that the guest never waits for it.
+
+A job: `{"ends": {SIDE: {"argv": [...], "prefix": [...], "namespace_pid": PID}}, "capabilities": {...}, "parameters": {...},
+"start": [COMMAND...], "address": ADDRESS, "work_s": SECONDS, "limit_s": SECONDS}`. `argv` is a command line of labctl's own for the
+same machine; its file descriptors are replaced. Each QEMU runs in the network namespace of a process, as labctl's do.
+"""
+
+import contextlib
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from labctl.node.beats import PHASE_RUN, Beat, BeatParser
+
+SIDES = ("source", "destination")
+QMP_S = 15.0
+FILL_S = 60.0
+_DRAIN_S = 0.02
+_BUFFER_BYTES = 64 << 20
+_SO_SNDBUFFORCE = 32
+
+
+class Qemu:
+    """One QEMU: its monitor, and its beats."""
+
+    def __init__(self, end: dict[str, Any]) -> None:
+        ours: dict[str, socket.socket] = {}
+        theirs: dict[str, socket.socket] = {}
+        for name in ("qmp", "commands", "beats"):
+            ours[name], theirs[name] = socket.socketpair()
+        theirs["beats"].setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER_BYTES)
+        argv = [_with_fd(word, theirs) for word in end["argv"]]
+        enter = ["nsenter", f"--net=/proc/{end['namespace_pid']}/ns/net", "--"]
+        self.process = subprocess.Popen(
+            [*enter, *end["prefix"], *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            pass_fds=[s.fileno() for s in theirs.values()],
+        )
+        for one in theirs.values():
+            one.close()
+        self.beats = ours["beats"]
+        self._commands = ours["commands"]
+        self._qmp = ours["qmp"]
+        self._lines = self._qmp.makefile("r", encoding="utf-8")
+        self._events: list[dict[str, Any]] = []
+        self._qmp.settimeout(QMP_S)
+        self._message()  # the greeting
+        self.execute("qmp_capabilities")
+
+    def execute(self, command: str, **arguments: Any) -> Any:
+        """A command's answer. RuntimeError when it is refused."""
+        request = {"execute": command, "arguments": arguments}
+        self._qmp.sendall(json.dumps(request).encode())
+        while True:
+            message = self._message()
+            if "event" in message:
+                self._events.append(message)
+            elif "error" in message:
+                raise RuntimeError(f"{command}: {message['error']['desc']}")
+            else:
+                return message["return"]
+
+    def ending(self, limit_s: float) -> str:
+        """The status that ends the migration, waited for."""
+        self._qmp.settimeout(limit_s)
+        while True:
+            message = self._events.pop(0) if self._events else self._message()
+            status = message.get("data", {}).get("status")
+            if message.get("event") == "MIGRATION" and status in ("completed", "failed"):
+                return str(status)
+
+    def end(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait(QMP_S)
+
+    def _message(self) -> dict[str, Any]:
+        line = self._lines.readline()
+        if not line:
+            raise RuntimeError("QEMU has ended")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+
+def _with_fd(word: str, sockets: dict[str, socket.socket]) -> str:
+    """`socket,id=qmp,fd=7` with the descriptor that is ours."""
+    named = re.fullmatch(r"socket,id=(qmp|commands|beats),fd=\d+", word)
+    return f"socket,id={named[1]},fd={sockets[named[1]].fileno()}" if named else word
+
+
+def migrate(job: dict[str, Any]) -> dict[str, Any]:
+    """Migrate once: QEMU's own times, and ours from `migrate` to the event that ends it."""
+    with contextlib.ExitStack() as ending:
+        ends = {}
+        for side in SIDES:
+            ends[side] = Qemu(job["ends"][side])
+            ending.callback(ends[side].end)
+        source, destination = ends["source"], ends["destination"]
+        _wait_until_filled(source.beats)
+        over = threading.Event()
+        drain = threading.Thread(
+            target=_drain, args=([end.beats for end in ends.values()], over), daemon=True
+        )
+        drain.start()
+        ending.callback(over.set)
+        time.sleep(job["work_s"])
+        states = [{"capability": name, "state": on} for name, on in job["capabilities"].items()]
+        for end in ends.values():
+            end.execute("migrate-set-capabilities", capabilities=states)
+            end.execute("migrate-set-parameters", **job["parameters"])
+        destination.execute("migrate-incoming", uri=f"tcp:{job['address']}:0")
+        listening = destination.execute("query-migrate")["socket-address"][0]["port"]
+        started = time.monotonic()
+        for command in job["start"]:
+            arguments = dict(command.get("arguments", {}))
+            if "uri" in arguments:
+                arguments["uri"] = f"tcp:{job['address']}:{listening}"
+            source.execute(command["execute"], **arguments)
+        status = source.ending(job["limit_s"])
+        wall_s = time.monotonic() - started
+        said = source.execute("query-migrate")
+        return {
+            "status": status,
+            "total_time_ms": said.get("total-time"),
+            "downtime_ms": said.get("downtime"),
+            "ram_bytes": said.get("ram", {}).get("transferred"),
+            "wall_ms": wall_s * 1000,
+        }
+
+
+def _wait_until_filled(beats: socket.socket) -> None:
+    parser = BeatParser()
+    deadline = time.monotonic() + FILL_S
+    while time.monotonic() < deadline:
+        time.sleep(_DRAIN_S)
+        for record in parser.feed(beats.recv(1 << 20)):
+            if isinstance(record, Beat) and record.phase == PHASE_RUN:
+                return
+    raise RuntimeError(f"the guest has not filled its memory within {FILL_S:g} s")
+
+
+def _drain(beats: list[socket.socket], over: threading.Event) -> None:
+    for one in beats:
+        one.setblocking(False)
+    while not over.wait(_DRAIN_S):
+        for one in beats:
+            with contextlib.suppress(OSError):
+                while one.recv(1 << 20):
+                    pass
+
+
+if __name__ == "__main__":
+    print(json.dumps(migrate(json.loads(sys.stdin.readline()))))
