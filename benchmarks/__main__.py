@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{claim.name:12} about {claim.estimate_s:4.0f} s  {' '.join(claim.about.split())}"
             )
         return 0
+    if asked.page:
+        write([], asked.out)
+        return 0
     # A run that is ended from outside leaves by the same way as by Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -93,6 +96,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"of {', '.join(c.name for c in CLAIMS)}; none: all",
     )
     parser.add_argument("--list", action="store_true", help="say what each is, and measure nothing")
+    parser.add_argument(
+        "--page", action="store_true", help="write the page anew from benchmarks.json alone"
+    )
     parser.add_argument("--out", type=Path, default=DOCS, help="where the page is (default: docs/)")
     asked = parser.parse_args(arguments)
     strangers = set(asked.names) - {claim.name for claim in CLAIMS}

@@ -2,8 +2,8 @@
 
 `python -m benchmarks.bare` reads one job (JSON) from stdin, migrates once, writes what QEMU said to stdout and ends both QEMUs. It
 samples nothing and asks QEMU nothing between `migrate` and the event that says it is over. Of labctl it uses the beat parser, and
-only to know when the guest has filled its memory: from then on a thread throws the beats away every 20 ms, out of socket
-buffers so large that the guest never waits for it.
+only to know when the guest has filled its memory: from then on a thread throws the beats away ten times a second, out of
+pipes that hold a second of them, so that the guest never waits for it.
 
 A job: `{"ends": {SIDE: {"argv": [...], "prefix": [...], "namespace_pid": PID}}, "capabilities": {...}, "parameters": {...},
 "start": [COMMAND...], "address": ADDRESS, "work_s": SECONDS, "limit_s": SECONDS}`. `argv` is a command line of labctl's own for the
@@ -12,6 +12,7 @@ same machine; its file descriptors are replaced. Each QEMU runs in the network n
 
 import contextlib
 import json
+import os
 import re
 import socket
 import subprocess
@@ -25,33 +26,31 @@ from labctl.node.beats import PHASE_RUN, Beat, BeatParser
 SIDES = ("source", "destination")
 QMP_S = 15.0
 FILL_S = 60.0
-_DRAIN_S = 0.02
-_BUFFER_BYTES = 64 << 20
-_SO_SNDBUFFORCE = 32
+_DRAIN_S = 0.1
+_READ_BYTES = 1 << 20
 
 
 class Qemu:
     """One QEMU: its monitor, and its beats."""
 
     def __init__(self, end: dict[str, Any]) -> None:
-        ours: dict[str, socket.socket] = {}
-        theirs: dict[str, socket.socket] = {}
-        for name in ("qmp", "commands", "beats"):
-            ours[name], theirs[name] = socket.socketpair()
-        theirs["beats"].setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER_BYTES)
-        argv = [_with_fd(word, theirs) for word in end["argv"]]
+        self._sockets: dict[str, socket.socket] = {}
+        theirs: dict[str, int] = {}
+        for name in ("qmp", "samples", "commands"):
+            self._sockets[name], inherited = socket.socketpair()
+            theirs[name] = inherited.detach()
+        self.beats, theirs["beats"] = os.pipe()
+        argv = [with_fd(word, theirs) for word in end["argv"]]
         enter = ["nsenter", f"--net=/proc/{end['namespace_pid']}/ns/net", "--"]
         self.process = subprocess.Popen(
             [*enter, *end["prefix"], *argv],
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
-            pass_fds=[s.fileno() for s in theirs.values()],
+            pass_fds=list(theirs.values()),
         )
-        for one in theirs.values():
-            one.close()
-        self.beats = ours["beats"]
-        self._commands = ours["commands"]
-        self._qmp = ours["qmp"]
+        for handle in theirs.values():
+            os.close(handle)
+        self._qmp = self._sockets["qmp"]
         self._lines = self._qmp.makefile("r", encoding="utf-8")
         self._events: list[dict[str, Any]] = []
         self._qmp.settimeout(QMP_S)
@@ -93,10 +92,13 @@ class Qemu:
         return message
 
 
-def _with_fd(word: str, sockets: dict[str, socket.socket]) -> str:
-    """`socket,id=qmp,fd=7` with the descriptor that is ours."""
-    named = re.fullmatch(r"socket,id=(qmp|commands|beats),fd=\d+", word)
-    return f"socket,id={named[1]},fd={sockets[named[1]].fileno()}" if named else word
+def with_fd(word: str, handles: dict[str, int]) -> str:
+    """`socket,id=qmp,fd=7`, and the beats' `fd=7,set=1`, with a descriptor of ours."""
+    if named := re.fullmatch(r"(socket,id=(qmp|samples|commands),fd=)\d+", word):
+        return f"{named[1]}{handles[named[2]]}"
+    if added := re.fullmatch(r"fd=\d+(,set=\d+)", word):
+        return f"fd={handles['beats']}{added[1]}"
+    return word
 
 
 def migrate(job: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +131,11 @@ def migrate(job: dict[str, Any]) -> dict[str, Any]:
             source.execute(command["execute"], **arguments)
         status = source.ending(job["limit_s"])
         wall_s = time.monotonic() - started
-        said = source.execute("query-migrate")
+        # QEMU 7.2 reckons its total time after it has said that it is over.
+        while not (said := source.execute("query-migrate")).get("total-time"):
+            if time.monotonic() > started + job["limit_s"]:
+                raise RuntimeError("QEMU did not tell its total time")
+            time.sleep(_DRAIN_S)
         return {
             "status": status,
             "total_time_ms": said.get("total-time"),
@@ -139,25 +145,24 @@ def migrate(job: dict[str, Any]) -> dict[str, Any]:
         }
 
 
-def _wait_until_filled(beats: socket.socket) -> None:
+def _wait_until_filled(beats: int) -> None:
     parser = BeatParser()
     deadline = time.monotonic() + FILL_S
     while time.monotonic() < deadline:
         time.sleep(_DRAIN_S)
-        for record in parser.feed(beats.recv(1 << 20)):
+        for record in parser.feed(os.read(beats, _READ_BYTES)):
             if isinstance(record, Beat) and record.phase == PHASE_RUN:
                 return
     raise RuntimeError(f"the guest has not filled its memory within {FILL_S:g} s")
 
 
-def _drain(beats: list[socket.socket], over: threading.Event) -> None:
+def _drain(beats: list[int], over: threading.Event) -> None:
     for one in beats:
-        one.setblocking(False)
+        os.set_blocking(one, False)
     while not over.wait(_DRAIN_S):
         for one in beats:
-            with contextlib.suppress(OSError):
-                while one.recv(1 << 20):
-                    pass
+            with contextlib.suppress(BlockingIOError):
+                os.read(one, _READ_BYTES)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,15 @@
 """Every claim, in the order of the table."""
 
-from benchmarks import blackout, start, total_time, wire
+from benchmarks import blackout, dirty, memory, rates, sampling, start, total_time, wire
 from benchmarks.claim import Claim
 
-CLAIMS: tuple[Claim, ...] = (blackout.CLAIM, wire.CLAIM, total_time.CLAIM, start.CLAIM)
+CLAIMS: tuple[Claim, ...] = (
+    blackout.CLAIM,
+    rates.CLAIM,
+    dirty.CLAIM,
+    wire.CLAIM,
+    total_time.CLAIM,
+    sampling.CLAIM,
+    memory.CLAIM,
+    start.CLAIM,
+)

@@ -8,7 +8,7 @@ import os
 import random
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +118,7 @@ class Ran:
 
 class Trials:
     """A campaign's trials, run when they are asked for, by the controller and into a results directory that goes when
-    this does. A context manager.
+    this does. A context manager; entering it raises NotMeasured when this machine cannot run one of them.
     """
 
     def __init__(self, campaign: Campaign) -> None:
@@ -132,6 +132,8 @@ class Trials:
             self._lab = opening.enter_context(opened(self._campaign))
             capabilities = {name: pair.capabilities() for name, pair in self._lab.pairs.items()}
             self.plan = make_plan(self._campaign, capabilities)
+            if refused := {t.cell: t.reason for t in self.plan.trials if not t.supported}:
+                raise NotMeasured("; ".join(f"{cell}: {why}" for cell, why in refused.items()))
             out = opening.enter_context(tempfile.TemporaryDirectory(prefix="labctl-benchmarks-"))
             self._store = opening.enter_context(
                 RunStore.create(Path(out), self._campaign, self.plan, self._lab.environment())
@@ -151,10 +153,6 @@ class Trials:
     def pair(self) -> Pair:
         """Where they run."""
         return pair_of(self._lab)
-
-    def refused(self) -> Mapping[str, str]:
-        """The cells that this machine's QEMU cannot run, and why."""
-        return {trial.cell: trial.reason or "" for trial in self.plan.trials if not trial.supported}
 
     def run(self, planned: PlannedTrial) -> Ran | None:
         """Run one to its end; None when the machine was too busy for its load. NotMeasured when it failed."""

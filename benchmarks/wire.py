@@ -48,7 +48,7 @@ def measure(tell: Tell) -> Iterator[Row]:
             if len(ratios.get(planned.cell, ())) == EACH:
                 continue
             tell(f"trial {planned.name}", number / len(trials.plan.trials))
-            counted = _one(trials, planned)
+            counted = count_trial(trials, planned)
             if counted is None or planned.warmup:
                 continue
             ran, first, second = counted
@@ -59,8 +59,8 @@ def measure(tell: Tell) -> Iterator[Row]:
                 {"wire_bytes": wire, "counted_bytes": first, "counted_again_bytes": second}
             )
         for cell in trials.plan.cells:
-            if trials.refused().get(cell.name):
-                raise NotMeasured(f"{cell.name}: {trials.refused()[cell.name]}")
+            if cell.name not in ratios:
+                raise NotMeasured("the machine was too busy for the load of any trial")
             name = cell.algorithm.name
             yield _row(
                 name,
@@ -80,7 +80,7 @@ def _row(name: str, what: str, ratios: list[float], points: list[dict[str, float
     )  # fmt: skip
 
 
-def _one(trials: Trials, planned: PlannedTrial) -> tuple[Ran, int, int] | None:
+def count_trial(trials: Trials, planned: PlannedTrial) -> tuple[Ran, int, int] | None:
     """A trial, and what each of two counts has seen of it."""
     _source, destination = trials.pair.ends(planned.direction)
     # Before the trial does: a packet socket wants an interface that is up.

@@ -1,0 +1,208 @@
+"""What the benchmarks make of what they measured: each claim's arithmetic, on numbers that are known. No QEMU, no lab."""
+
+import json
+import math
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import bare, blackout, capture, dirty, rates, sampling, total_time
+from benchmarks.claim import NotMeasured
+from benchmarks.cost import KINDS, Cost, Gaps
+from benchmarks.overhead import overhead_s
+from benchmarks.pauses import Measured, Pause
+from benchmarks.programs import answer
+from benchmarks.rates import Point
+from labctl.campaign import expand
+
+ETHERNET, IPV4, TCP = 14, 20, 32
+HEADERS = ETHERNET + IPV4 + TCP
+
+
+def frame(payload_bytes: int, gso_size: int = 0) -> tuple[bytes, int]:
+    """What a packet socket gives of a TCP segment with time stamps: its beginning, and its whole length."""
+    virtio = struct.pack("=BBHHHH", 0, 1 if gso_size else 0, HEADERS, gso_size, 0, 0)
+    ip = bytes([0x45]) + bytes(IPV4 - 1)
+    tcp = bytes(12) + bytes([(TCP // 4) << 4]) + bytes(TCP - 13)
+    head = virtio + bytes(ETHERNET) + ip + tcp
+    return head, len(head) + payload_bytes
+
+
+class TestCapture:
+    def test_a_frame_counts_as_it_is(self) -> None:
+        assert capture.frame_bytes(*frame(100)) == (HEADERS + 100, 1)
+
+    @pytest.mark.parametrize("segments", [1, 2, 45])
+    def test_one_under_offload_counts_as_the_frames_it_becomes(self, segments: int) -> None:
+        payload = 1448 * segments - 7
+        assert capture.frame_bytes(*frame(payload, gso_size=1448)) == (
+            payload + segments * HEADERS,
+            segments,
+        )
+
+    def test_a_count_is_of_a_time(self) -> None:
+        counted = capture.Count()
+        for t_ms in (10, 20, 30):
+            counted.add(t_ms * 1_000_000, *frame(100))
+        said = {"buckets": sorted(counted.buckets.items())}
+        assert capture.within(said, 15_000_000, 30_000_000) == 2 * (HEADERS + 100)
+        assert counted.frames == 3
+
+
+class TestBare:
+    @pytest.mark.parametrize(
+        ("word", "now"),
+        [
+            ("socket,id=qmp,fd=7", "socket,id=qmp,fd=31"),
+            ("socket,id=samples,fd=8", "socket,id=samples,fd=32"),
+            ("socket,id=commands,fd=9", "socket,id=commands,fd=33"),
+            ("fd=10,set=1", "fd=34,set=1"),
+            ("chardev=qmp,mode=control", "chardev=qmp,mode=control"),
+        ],
+    )
+    def test_descriptors_are_replaced(self, word: str, now: str) -> None:
+        handles = {"qmp": 31, "samples": 32, "commands": 33, "beats": 34}
+        assert bare.with_fd(word, handles) == now
+
+
+def test_programs_say_why_they_gave_no_answer() -> None:
+    script = "import sys; sys.exit('QEMU has ended')"
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        pytest.raises(NotMeasured, match="QEMU has ended"),
+    ):
+        answer(process, "", 20)
+
+
+class TestBlackout:
+    def pauses(self, *errors_ms: float | None, true_ms: float = 20.0) -> list[Pause]:
+        return [
+            Pause(
+                true_ms,
+                true_ms,
+                None if error is None else true_ms + error,
+                is_stall=error is not None,
+            )
+            for error in errors_ms
+        ]
+
+    def test_an_error_counts_either_way_and_an_unseen_pause_in_full(self) -> None:
+        measured = Measured(self.pauses(-0.5, 0.5, 0.5, None), 0.6, 5.0, [], 30.0)
+        half, worst = blackout.long_rows(blackout.MACHINES[0], measured)
+        assert half.value == 0.5
+        assert half.passed
+        assert worst.value is not None
+        assert worst.value > 5
+        assert worst.passed is False
+
+    def test_short_ones_are_sorted_by_what_they_were(self) -> None:
+        pauses = self.pauses(None, None, true_ms=3.0) + self.pauses(0.1, None, true_ms=7.0)
+        below, above, false = blackout.short_rows(
+            blackout.MACHINES[0], Measured(pauses, 0.6, 5.0, [12.0], 30.0)
+        )
+        assert (below.value, below.n) == (0.0, 2)
+        assert (above.value, above.n) == (50.0, 2)
+        assert false.value == 2.0
+        assert "12 ms" in false.note
+
+    def test_a_crowded_machine_is_told_and_held_to_nothing(self) -> None:
+        measured = Measured(self.pauses(50.0, 50.0), 0.6, 5.0, [], 30.0)
+        (crowded,) = (machine for machine in blackout.MACHINES if not machine.held)
+        assert all(row.passed is None for row in blackout.long_rows(crowded, measured))
+
+
+def test_rates_are_judged_by_the_farthest() -> None:
+    points = [Point(100, 100.0), Point(100, 99.0), Point(1000, 940.0), Point(1000, 1000.0)]
+    ratio, again = rates.rows("random", points)
+    assert ratio.value == pytest.approx(0.94)
+    assert ratio.passed is False
+    assert again.value == pytest.approx((0.99 + 1000 / 940) / 2)
+
+
+class TestDirtyCurve:
+    def test_the_closed_form(self) -> None:
+        assert dirty.closed_form(100, 1) == pytest.approx(1.0)
+        assert dirty.closed_form(16384, 10240) == pytest.approx(
+            16384 * (1 - math.exp(-0.625)), rel=1e-3
+        )
+
+    def test_it_is_judged_by_the_farthest_window(self) -> None:
+        pages = {ms: dirty.closed_form(16384, 10 * ms) for ms in (10, 100, 1000)}
+        true = dirty.Curve(pages, 10_000.0, pages[1000] * 4096 * 0.9)
+        off = dirty.Curve({**pages, 100: pages[100] * 1.05}, 10_000.0, None)
+        ratio, same, sampled = dirty.rows(40, 16384, [true, off])
+        assert ratio.value == pytest.approx(1.05)
+        assert ratio.passed is False
+        assert same.value == pytest.approx(1.05)
+        assert sampled.value == pytest.approx(0.9)
+        assert sampled.n == 1
+
+
+def test_every_pattern_of_the_model_is_measured() -> None:
+    assert {"random", "sequential"} <= set(rates.choices("pattern"))
+    assert all(rates.guest(pattern=pattern) for pattern in rates.choices("pattern"))
+
+
+class TestTotalTime:
+    def test_a_triple_is_one_ratio_and_one_of_the_bare_ones(self) -> None:
+        triples = [{"bare": 1000.0, "bare_again": 1210.0, "labctl": 1100.0}] * 20
+        ratio, same = total_time.rows(triples)
+        assert ratio.value == pytest.approx(1.0)
+        assert ratio.passed
+        assert same.value == pytest.approx(1.21)
+        assert same.limit is None
+
+    def test_the_interval_is_what_is_held_to_the_limit(self) -> None:
+        slow = {"bare": 1000.0, "bare_again": 1000.0, "labctl": 1100.0}
+        level = {**slow, "labctl": 1000.0}
+        ratio, _ = total_time.rows([level] * 11 + [slow] * 9)
+        assert ratio.value == pytest.approx(1.0)
+        assert ratio.passed is False
+
+    def test_there_are_trials_to_spare(self) -> None:
+        asked = total_time.campaign()
+        assert asked.repetitions > total_time.TRIPLES
+        assert len(expand(asked)) == 1
+
+
+def test_overhead_is_what_is_neither_migration_nor_declared() -> None:
+    class Ran:
+        wall_s = 5.0
+
+        def figure(self, _name: str) -> float:
+            return 3000.0
+
+    timing = total_time.campaign().timing
+    assert overhead_s(Ran(), timing) == pytest.approx(2.0 - timing.baseline_s - timing.settle_s)  # type: ignore[arg-type]
+
+
+def test_sampling_is_told_by_node_side_and_kind() -> None:
+    gaps = {(side, kind): Gaps(10.0, 12.0, 500) for side in sampling.SIDES for kind in KINDS}
+    cost = Cost(5.0, {"source": 0.05, "destination": 0.04, "observer": 0.2}, gaps, 1990.0)
+    rows = {row.name: row for row in sampling.rows([cost] * 6)}
+    assert rows["cpu-source"].value == pytest.approx(5.0)
+    assert rows["cpu-source"].passed
+    assert rows["cpu-observer"].passed is False
+    assert rows["gap-source-migrate"].value == 12.0
+    assert "p50 10.00 ms" in rows["gap-source-migrate"].note
+
+
+def test_the_page_in_the_docs_is_that_of_its_json() -> None:
+    """Nobody has written a figure by hand: the page is what the stored measurements give (`python -m benchmarks --page`)."""
+    from benchmarks import document
+    from benchmarks.__main__ import DOCS
+    from benchmarks.claims import CLAIMS
+
+    stored = document.load(Path(DOCS) / "benchmarks.json")
+    assert stored
+    assert json.loads(document.to_json(stored))["version"] == document.VERSION
+    assert (DOCS / "benchmarks.md").read_text() == document.to_markdown(stored, CLAIMS)
