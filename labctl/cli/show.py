@@ -133,6 +133,7 @@ def _show_trial(run: "Run", trial: "Trial") -> None:
         *([("Cut off before", f"{attempts} attempts")] if attempts else []),
         ("Memory check", _memory(record)),
         *(_qemu(side, record) for side in record.qemu),
+        *_options(record),
         ("Course", ", ".join(_course(record))),
         ("Files", str(near(trial.path))),
     ]
@@ -152,6 +153,13 @@ def _qemu(side: str, record: "TrialRecord") -> tuple[str, str]:
     qemu = record.qemu[side]
     parts = (qemu.version, qemu.machine_type, qemu.accelerator)
     return f"QEMU, {side}", ", ".join(part for part in parts if part)
+
+
+def _options(record: "TrialRecord") -> Iterator[tuple[str, str]]:
+    """Each option that was asked for, and what was seen of it."""
+    for option, seen in record.evidence.items():
+        counts = (f"{name.replace('_', ' ')} {_value(value)}" for name, value in seen.items())
+        yield option.replace("_", "-"), ", ".join(counts) or "nothing was seen"
 
 
 def _course(record: "TrialRecord") -> Iterator[str]:

@@ -128,6 +128,7 @@ def to_record(
         final_query_migrate=final.get("source", {}).get("migrate"),
         destination_final=final.get("destination", {}).get("migrate"),
         schedule=raw.schedule,
+        evidence=raw.evidence,
         not_collected=raw.not_collected,
         final_status={side: said.get("status") for side, said in final.items()},
     )

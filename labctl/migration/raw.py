@@ -20,6 +20,8 @@ class RawTrial:
     schedule: dict[str, Any] = field(default_factory=dict)
     final: dict[str, Any] = field(default_factory=dict)
     """last `query-migrate` and `query-status` by side"""
+    evidence: dict[str, Any] = field(default_factory=dict)
+    """what was seen of each option that was asked for"""
     samples: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)

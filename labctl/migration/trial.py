@@ -15,6 +15,7 @@ from labctl.lab.pair import LinkState, Pair
 from labctl.migration import waits
 from labctl.migration.algorithms import compile_schedule
 from labctl.migration.bench import SIDES, Bench, lost
+from labctl.migration.evidence import course_of, evidence
 from labctl.migration.judge import SPLIT_STATUSES, Judgement, Seen, judge
 from labctl.migration.raw import RawTrial
 from labctl.migration.schedule import Schedule
@@ -89,6 +90,7 @@ class TrialRun:
             self._enter("closed")
         if faults and not unanswered:
             self._doubt(faults)
+        self._look_for_evidence()
         return self.raw
 
     def _go_through(self) -> None:
@@ -112,6 +114,16 @@ class TrialRun:
         missing = "; ".join(self.raw.not_collected)
         reason = f"{self.raw.outcome}, but not all that was seen could be had: {missing}"
         self._conclude(Judgement("failed", self.raw.verdict, reason))
+
+    def _look_for_evidence(self) -> None:
+        """An option that was asked for and shows no effect where it must have had one was not in force: a failure."""
+        course = course_of(self.raw.final, self.raw.samples, self.raw.events)
+        found = evidence(self._cell.algorithm, course)
+        self.raw.evidence = {name: of_it.seen for name, of_it in found.items()}
+        silent = [of_it.fault for of_it in found.values() if of_it.fault]
+        if silent and self.raw.outcome == "completed":
+            reason = f"asked for and not in force: {'; '.join(silent)}"
+            self._conclude(Judgement("failed", self.raw.verdict, reason))
 
     # --- the states ---
 

@@ -224,6 +224,8 @@ class TrialRecord(Part):
     """What a real application in the guest measured."""
     schedule: dict[str, Any] = Field(default_factory=dict)
     """What each end was told to do and when, and which rules fired."""
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    """What was seen of each option of the algorithm that was asked for: QEMU's counters, its threads."""
     final_query_migrate: dict[str, Any] | None = None
     """The source's last reply to query-migrate, in QEMU's own keys."""
     destination_final: dict[str, Any] | None = None

@@ -76,6 +76,56 @@ def test_switch_needs_hybrid() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"kind": "precopy", "max_postcopy_bandwidth": "1MiB/s"}, "postcopy-bandwidth-needs-postcopy"),
+        ({"kind": "precopy", "switch": {"after_time": "1s"}}, "switch-needs-hybrid"),
+        ({"kind": "hybrid", "pause_after_passes": 1}, "pause-needs-precopy"),
+        ({"kind": "stop_and_copy", "pause_after_passes": 1}, "pause-needs-precopy"),
+        ({"kind": "postcopy", "auto_converge": True}, "aid-needs-passes"),
+        ({"kind": "stop_and_copy", "xbzrle_cache": "1MiB"}, "aid-needs-passes"),
+        ({"kind": "postcopy", "dirty_limit": "1MiB/s"}, "aid-needs-passes"),
+        ({"kind": "precopy", "auto_converge_max": 50}, "throttle-needs-auto-converge"),
+        (
+            {"kind": "precopy", "auto_converge": True, "auto_converge_initial": 60, "auto_converge_max": 50},
+            "throttle-order",
+        ),
+        ({"kind": "precopy", "multifd_compression": "zlib"}, "multifd-needed"),
+        ({"kind": "precopy", "zero_copy": True}, "multifd-needed"),
+        (
+            {"kind": "precopy", "multifd_channels": 2, "zero_copy": True, "multifd_compression": "zstd"},
+            "options-exclude-each-other",
+        ),
+        (
+            {"kind": "precopy", "multifd_channels": 2, "zero_copy": True, "xbzrle_cache": "1MiB"},
+            "options-exclude-each-other",
+        ),
+        (
+            {"kind": "precopy", "auto_converge": True, "dirty_limit": "1MiB/s"},
+            "options-exclude-each-other",
+        ),
+        ({"kind": "precopy", "multifd_channels": 2, "multifd_compression": "zstd"}, ""),
+        ({"kind": "precopy", "auto_converge": True, "auto_converge_max": 50}, ""),
+        ({"kind": "hybrid", "switch": {"on_stall": 10}, "max_postcopy_bandwidth": "1MiB/s"}, ""),
+        ({"kind": "precopy", "pause_after_passes": 2, "xbzrle_cache": "1MiB"}, ""),
+    ],
+)  # fmt: skip
+def test_options_that_have_no_use_or_no_sense(options: Mapping[str, Any], rule: str) -> None:
+    refusal = first_refusal(variant(**options), None, None)
+    assert (refusal.rule if refusal else "") == rule
+
+
+def test_each_cell_is_judged_by_its_own_qemu() -> None:
+    new = "/opt/new"
+    both = able(others={new: able(qemu_version="99.0", migration_capabilities=["events"])})
+    matrix = {"qemu": ["none", new], "algorithm": ["postcopy"]}
+    own, other = expand(campaign(matrix=matrix))
+    assert not refused(own, both, both)
+    assert refused(other, both, both).startswith("capability-missing: QEMU 99.0 at the source")
+    assert refused(other) == f"qemu-missing: the source: {new} was not asked"
+
+
 def test_working_set() -> None:
     large = cell(matrix={"working_set": ["1GiB"]})
     assert refused(large) == (

@@ -24,14 +24,20 @@ class StubMachine:
         self.executed: list[str] = []
         self._given: dict[str, asyncio.Event] = {}
         self.replies: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
+        self.remaining = 0
 
-    async def execute(self, command: str, _arguments: Any, *, timeout_s: float) -> None:
+    async def execute(
+        self, command: str, _arguments: Any = None, *, timeout_s: float, quiet: bool = False
+    ) -> Any:
         assert timeout_s > 0
+        if quiet:
+            return {"ram": {"remaining": self.remaining}}
         self.executed.append(command)
         self._given.setdefault(command, asyncio.Event()).set()
         await asyncio.sleep(0)
         if command in self.replies:
             await self.replies[command]()
+        return None
 
     async def given(self, command: str) -> None:
         """Wait until a command was given."""
@@ -103,6 +109,38 @@ def test_it_ends_with_the_first_status_among_its_ends() -> None:
         "completed",
         "failed",
     ]
+
+
+STALL = rule("switch", {"stall_per_cent": 10}, "start-postcopy", unless=("limit",))
+
+
+@pytest.mark.parametrize(
+    ("left", "switches_at"),
+    [
+        ((1000, 500, 250, 125), None),
+        ((1000, 901, 800), 1),
+        ((1000, 900, 811), 2),
+        ((1000, 1200), 1),
+        ((1000, 100, 100, 50), 2),
+        ((0, 0, 0), None),
+    ],
+)
+def test_a_stall_is_a_pass_that_begins_with_hardly_less_than_the_one_before(
+    left: tuple[int, ...], switches_at: int | None
+) -> None:
+    async def qemu(machine: StubMachine) -> None:
+        for number, remaining in enumerate(left):
+            machine.remaining = remaining
+            machine.emit("MIGRATION_PASS", **{"pass": number + 1})
+            for _ in range(5):
+                await asyncio.sleep(0)
+            has_switched = "start-postcopy" in machine.executed
+            assert has_switched == (switches_at is not None and number >= switches_at)
+        machine.status("completed")
+
+    result, machine, _ = run(schedule(STALL), qemu)
+    assert result["fired"] == ([] if switches_at is None else ["switch"])
+    assert machine.executed.count("start-postcopy") == (switches_at is not None)
 
 
 def test_stop_and_resume_are_told_as_they_happen() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from labctl.results.figures import blackout, costs, stalls, work
+from labctl.results.figures import aids, blackout, costs, stalls, work
 from labctl.results.figures.seen import Figure, Seen
 from labctl.results.schema import Scalar, TrialRecord
 
@@ -52,6 +52,14 @@ MORE_FIGURES: tuple[Figure, ...] = (
     stalls.stall_page_fault_ms,
     stalls.stall_unknown_ms,
     work.beats_lost,
+    aids.throttle_max_percent,
+    aids.multifd_bytes,
+    aids.multifd_connections,
+    aids.xbzrle_pages,
+    aids.xbzrle_bytes,
+    aids.xbzrle_cache_misses,
+    aids.xbzrle_overflows,
+    aids.zero_copy_missed,
 )
 """Columns behind those: parts of a figure, and what it rests on."""
 

@@ -1,0 +1,114 @@
+"""Evidence: what shows that an option was in force, and what shows that it was not."""
+
+import json
+from typing import Any
+
+import pytest
+
+from labctl.campaign.specs import AlgorithmSpec
+from labctl.migration.evidence import Course, course_of, evidence
+
+
+def spec(**options: Any) -> AlgorithmSpec:
+    return AlgorithmSpec.model_validate({"name": "v", "kind": "precopy", **options})
+
+
+def course(reply: dict[str, Any] | None = None, **parts: Any) -> Course:
+    known: dict[str, Any] = {
+        "reply": reply or {},
+        "throttle_max": 0,
+        "source_threads": frozenset(),
+        "destination_threads": frozenset(),
+        "second_pass": True,
+    }
+    return Course(**known | parts)
+
+
+def faults(options: dict[str, Any], found: Course) -> list[str]:
+    return [seen.fault for seen in evidence(spec(**options), found).values() if seen.fault]
+
+
+def test_what_was_not_asked_for_is_not_looked_at() -> None:
+    assert evidence(spec(), course()) == {}
+
+
+MULTIFD = {"multifd_channels": 2}
+
+
+@pytest.mark.parametrize(
+    ("sent", "threads", "fault"),
+    [
+        (1, ["multifdsend_0", "multifdsend_1"], ""),
+        (1, ["mig/src/send_0", "mig/src/send_1", "mig/src/main"], ""),
+        (1, [], ""),
+        (0, ["multifdsend_0", "multifdsend_1"], "sent nothing"),
+        (1, ["mig/src/send_0"], "1 connections, not 2"),
+    ],
+)
+def test_multifd(sent: int, threads: list[str], fault: str) -> None:
+    found = faults(
+        MULTIFD,
+        course({"ram": {"multifd-bytes": sent}}, source_threads=frozenset(threads)),
+    )
+    assert fault in "".join(found)
+    assert bool(found) == bool(fault)
+
+
+@pytest.mark.parametrize(("missed", "fault"), [(0, False), (3, True), (None, True)])
+def test_zero_copy(missed: int | None, fault: bool) -> None:
+    ram = {"multifd-bytes": 1, "dirty-sync-missed-zero-copy": missed}
+    assert bool(faults(MULTIFD | {"zero_copy": True}, course({"ram": ram}))) == fault
+
+
+CACHE = {"cache-size": 2**20, "pages": 0, "cache-miss": 0, "overflow": 0, "bytes": 0}
+
+
+@pytest.mark.parametrize(
+    ("cache", "second_pass", "fault"),
+    [
+        (CACHE | {"pages": 1}, True, ""),
+        (CACHE | {"cache-miss": 1}, True, ""),
+        (CACHE, False, ""),
+        (CACHE, True, "has not tried"),
+        (CACHE | {"cache-size": 2**26, "pages": 1}, True, "cache is"),
+        (None, True, "tells nothing"),
+    ],
+)
+def test_xbzrle(cache: dict[str, int] | None, second_pass: bool, fault: str) -> None:
+    reply = {"xbzrle-cache": cache} if cache else {}
+    found = faults({"xbzrle_cache": "1MiB"}, course(reply, second_pass=second_pass))
+    assert fault in "".join(found)
+    assert bool(found) == bool(fault)
+
+
+def test_what_may_rightly_do_nothing_is_told_and_no_fault() -> None:
+    asked = {"kind": "hybrid", "auto_converge": True, "preempt": True, "dirty_limit": "1MiB/s"}
+    found = evidence(
+        spec(**asked), course(throttle_max=30, destination_threads=frozenset({"mig/dst/preempt"}))
+    )
+    assert [seen.fault for seen in found.values()] == [None] * 3
+    assert found["auto_converge"].seen == {"throttle_max_percent": 30}
+    assert found["preempt"].seen["channel"] is True
+
+
+def test_the_course_of_a_migration_is_read_from_its_raw_data() -> None:
+    def migrate(side: str, raw: dict[str, Any]) -> dict[str, Any]:
+        return {"kind": "migrate", "side": side, "raw": raw}
+
+    threads = json.dumps({"mig/src/send_0/17": [1, 2]})
+    found = course_of(
+        {"source": {"migrate": {"status": "cancelled"}}},
+        [
+            migrate("source", {"ram": {"remaining": 2}, "cpu-throttle-percentage": 40}),
+            migrate("source", {"ram": {"remaining": 1}, "cpu-throttle-percentage": 20}),
+            migrate("source", {"error": "QEMU did not answer"}),
+            migrate("destination", {"status": "active"}),
+            {"kind": "host", "side": "source", "threads": threads},
+            {"kind": "host", "side": "destination", "threads": None},
+        ],
+        [{"name": "MIGRATION_PASS", "side": "source", "data": {"pass": 3}}],
+    )
+    assert found.ram == {"remaining": 1}, "a cancelled migration forgets its figures"
+    assert found.throttle_max == 40
+    assert found.source_threads == {"mig/src/send_0"}
+    assert found.second_pass
