@@ -7,11 +7,12 @@ from typing import Any
 
 from benchmarks.claim import Claim, NotMeasured, Tell
 from benchmarks.lab import MIB, RunningGuest, opened, pair_of, running
-from benchmarks.rates import guest
+from benchmarks.rates import Load
 from benchmarks.rows import Limit, Row
 from labctl.campaign.specs import PAGE_BYTES
 from labctl.lab import Pair
 
+LOAD = Load("random", {"pattern": "random"})
 RATES_MIB = (40, 200)
 MACHINES = 2
 WATCHED_S = 5.0
@@ -42,7 +43,7 @@ def measure(tell: Tell) -> Iterator[Row]:
         for number, rate in enumerate(RATES_MIB):
             tell(f"{rate} MiB/s", number / len(RATES_MIB))
             curves = [_curve(pair_of(lab), rate) for _ in range(MACHINES)]
-            yield from rows(rate, guest().working_set_bytes // PAGE_BYTES, curves)
+            yield from rows(rate, LOAD.working_set_bytes // PAGE_BYTES, curves)
 
 
 def rows(rate: int, pages: int, curves: list[Curve]) -> Iterator[Row]:
@@ -86,7 +87,7 @@ def _farthest(ratios: list[float]) -> float:
 
 
 def _curve(pair: Pair, rate: int) -> Curve:
-    with running(pair, guest(pattern="random", write_rate_bytes_per_s=rate * MIB)) as machine:
+    with running(pair, LOAD.guest(rate * MIB)) as machine:
         seen = machine.watch(WATCHED_S)
         load = pair.observer.call("observe.state")["load"]
         if load is None:

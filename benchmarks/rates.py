@@ -1,7 +1,7 @@
 """Claim: the guest writes at the rate it was asked, in every pattern, as far as the machine can."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -13,15 +13,15 @@ from labctl.campaign import GuestSpec
 from labctl.lab import Pair
 
 RATES_MIB = (1, 10, 40, 100, 200, 400)
+FEW_RATES_MIB = (40, 400)
+"""for contents, which change what a write costs and not when it is due"""
 WINDOWS = 2
-WINDOW_S = 1.0
 HEADROOM = 0.7
 """up to this part of the highest rate it is asked for; above it the host's other work decides"""
 TOLERANCE = 0.05
 """beyond it a trial's load is invalid, by labctl's own definition"""
 _UNREACHABLE = 512 * GIB
 _BOOT_S = 1.5
-_SETTLE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -33,47 +33,74 @@ class Point:
     achieved: float
 
 
+@dataclass(frozen=True)
+class Load:
+    """One way to write: what the guest is asked beside its rate, and how long it can be watched."""
+
+    name: str
+    asked: Mapping[str, Any]
+    rates_mib: Sequence[int] = RATES_MIB
+    working_set_bytes: int = 64 * MIB
+    settle_s: float = 0.2
+    window_s: float = 1.0
+
+    def guest(self, rate: int) -> GuestSpec:
+        """The machine that writes so, at a rate in bytes per second."""
+        return GuestSpec(
+            memory_bytes=self.working_set_bytes + 96 * MIB,
+            working_set_bytes=self.working_set_bytes,
+            fill="zero",
+            write_rate_bytes_per_s=rate,
+            **self.asked,
+        )
+
+
 def choices(field: str) -> tuple[str, ...]:
     """What a field of the guest may be, by the model: what is added there is measured here."""
-    return tuple(get_args(GuestSpec.model_fields[field].annotation))
+    known = GuestSpec.model_fields.get(field)
+    return tuple(get_args(known.annotation)) if known else ()
 
 
-def guest(**more: Any) -> GuestSpec:
-    """The machine whose rate is measured."""
-    return GuestSpec(memory_bytes=160 * MIB, working_set_bytes=64 * MIB, fill="zero", **more)
+def loads() -> Iterator[Load]:
+    """Every pattern, and every content of a write beside the usual one."""
+    for pattern in choices("pattern"):
+        if pattern == "once":  # ends after one round: a large one, watched for a short time
+            yield Load(pattern, {"pattern": pattern}, RATES_MIB, 3 * GIB, 0.05, 0.25)
+        else:
+            yield Load(pattern, {"pattern": pattern})
+    for content in choices("content"):
+        if content != GuestSpec.model_fields["content"].default:
+            yield Load(f"random, content {content}", {"content": content}, FEW_RATES_MIB)
 
 
 def measure(tell: Tell) -> Iterator[Row]:
-    """Each pattern: the highest rate, then rates below it."""
-    patterns = choices("pattern")
+    """Each load: the highest rate, then rates below it."""
+    whole = list(loads())
     with opened() as lab:
-        for number, pattern in enumerate(patterns):
+        for number, load in enumerate(whole):
 
-            def told(what: str, done: float, number: int = number, pattern: str = pattern) -> None:
-                tell(f"{pattern}, {what}", (number + done) / len(patterns))
+            def told(what: str, done: float, number: int = number, load: Load = load) -> None:
+                tell(f"{load.name}, {what}", (number + done) / len(whole))
 
-            yield from _pattern(told, pair_of(lab), pattern)
+            yield from _load(told, pair_of(lab), load)
 
 
-def _pattern(tell: Tell, pair: Pair, pattern: str) -> Iterator[Row]:
+def _load(tell: Tell, pair: Pair, load: Load) -> Iterator[Row]:
     tell("the highest rate", 0.0)
-    highest = [
-        point.achieved
-        for point in _windows(pair, guest(pattern=pattern, write_rate_bytes_per_s=_UNREACHABLE))
-    ]
+    highest = [point.achieved for point in _windows(pair, load, _UNREACHABLE)]
     points: list[Point] = []
-    wanted = [rate for rate in RATES_MIB if rate * MIB <= HEADROOM * median(highest)]
+    wanted = [rate for rate in load.rates_mib if rate * MIB <= HEADROOM * median(highest)]
     for number, rate in enumerate(wanted, start=1):
         tell(f"{rate} MiB/s", number / (len(wanted) + 1))
-        points += _windows(pair, guest(pattern=pattern, write_rate_bytes_per_s=rate * MIB))
-    yield from rows(pattern, points)
+        points += _windows(pair, load, rate * MIB)
+    yield from rows(load.name, points)
     yield Row(
-        f"{pattern}-highest", f"write rate, {pattern}: the highest this machine reaches",
+        f"{load.name}-highest", f"write rate, {load.name}: the highest this machine reaches",
         median(highest) / MIB, "MiB/s", len(highest), points=[rate / MIB for rate in highest],
     )  # fmt: skip
 
 
-def rows(pattern: str, points: list[Point]) -> Iterator[Row]:
+def rows(name: str, points: list[Point]) -> Iterator[Row]:
     """The achieved rate by the asked one, the worst of all; and one window by the other of the same machine."""
     ratios = [point.achieved / point.asked for point in points]
     again = [
@@ -83,31 +110,36 @@ def rows(pattern: str, points: list[Point]) -> Iterator[Row]:
     asked = sorted({point.asked // MIB for point in points})
     worst = max(ratios, key=lambda ratio: abs(ratio - 1), default=None)
     yield Row(
-        f"{pattern}-ratio", f"write rate, {pattern}: achieved by asked, the farthest from 1",
+        f"{name}-ratio", f"write rate, {name}: achieved by asked, the farthest from 1",
         worst, "", len(ratios), limit=Limit(least=1 - TOLERANCE, most=1 + TOLERANCE),
         note=f"asked {', '.join(map(str, asked))} MiB/s; median {median(ratios):.4f}" if ratios else "",
         points=[{"asked_bytes_per_s": p.asked, "achieved_bytes_per_s": p.achieved} for p in points],
     )  # fmt: skip
     yield Row(
-        f"{pattern}-aa", f"A/A, {pattern}: one second by the one before, median",
+        f"{name}-aa", f"A/A, {name}: one window by the one before, median",
         median(again) if again else None, "", len(again), median_interval(again),
     )  # fmt: skip
 
 
-def _windows(pair: Pair, spec: GuestSpec) -> list[Point]:
-    with running(pair, spec) as machine:
-        time.sleep(_SETTLE_S)
-        return [
-            Point(spec.write_rate_bytes_per_s, machine.watch(WINDOW_S)["bytes_per_s"])
-            for _ in range(WINDOWS)
-        ]
+def _windows(pair: Pair, load: Load, rate: int) -> list[Point]:
+    with running(pair, load.guest(rate)) as machine:
+        time.sleep(load.settle_s)
+        return [Point(rate, machine.watch(load.window_s)["bytes_per_s"]) for _ in range(WINDOWS)]
+
+
+def _estimate_s() -> float:
+    return sum(
+        (len(load.rates_mib) + 1)
+        * (WINDOWS * load.window_s + load.settle_s + _BOOT_S + load.working_set_bytes / GIB)
+        for load in loads()
+    )
 
 
 CLAIM = Claim(
     "rates",
-    f"""For every pattern that the guest has: a machine is asked for far more than any can do, then for {", ".join(map(str, RATES_MIB))} MiB/s
-    as far as those are below {100 * HEADROOM:.0f} % of what it reached, {WINDOWS} windows of {WINDOW_S:g} s each. The pages are counted by the
-    guest; the seconds are the observer's, not the guest's.""",
-    estimate_s=len(choices("pattern")) * (len(RATES_MIB) + 1) * (WINDOWS * WINDOW_S + _BOOT_S),
+    f"""For every pattern that the guest has, and every content of a write: a machine is asked for far more than any can do, then for
+    {", ".join(map(str, RATES_MIB))} MiB/s as far as those are below {100 * HEADROOM:.0f} % of what it reached, {WINDOWS} windows of a second each (of a
+    quarter where a pattern comes to an end). The pages are counted by the guest; the seconds are the observer's, not the guest's.""",
+    estimate_s=_estimate_s(),
     measure=measure,
 )

@@ -17,6 +17,7 @@ from benchmarks.pauses import Measured, Pause
 from benchmarks.programs import answer
 from benchmarks.rates import Point
 from labctl.campaign import expand
+from labctl.campaign.specs import working_set_room
 
 ETHERNET, IPV4, TCP = 14, 20, 32
 HEADERS = ETHERNET + IPV4 + TCP
@@ -147,9 +148,15 @@ class TestDirtyCurve:
         assert sampled.n == 1
 
 
-def test_every_pattern_of_the_model_is_measured() -> None:
+def test_every_pattern_and_content_of_the_model_is_measured() -> None:
+    whole = list(rates.loads())
     assert {"random", "sequential"} <= set(rates.choices("pattern"))
-    assert all(rates.guest(pattern=pattern) for pattern in rates.choices("pattern"))
+    for field in ("pattern", "content"):
+        asked = {getattr(load.guest(0), field, None) for load in whole}
+        assert set(rates.choices(field)) <= asked
+    assert len({load.name for load in whole}) == len(whole)
+    for load in whole:
+        assert load.guest(0).working_set_bytes <= working_set_room(load.guest(0).memory_bytes)
 
 
 class TestTotalTime:
