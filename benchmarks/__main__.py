@@ -14,14 +14,17 @@ from benchmarks.claim import Claim, NotMeasured
 from benchmarks.claims import CLAIMS
 from benchmarks.progress import Progress
 from benchmarks.rows import Measured, Row
-from labctl.errors import LabctlError
+from labctl.errors import LabctlError, LabHeld
 
 DOCS = Path(__file__).parents[1] / "docs"
+HELD = 3
 INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0: every limit is kept; 1: one is not, or a claim could not be measured; 130: Ctrl-C."""
+    """0: every limit is kept; 1: one is not, or a claim could not be measured; 2: the lab cannot be opened; 3: another run
+    holds it; 130: Ctrl-C.
+    """
     asked = _parse(arguments)
     chosen = [claim for claim in CLAIMS if not asked.names or claim.name in asked.names]
     if asked.list:
@@ -46,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for claim in chosen:
             ended.append(measure(claim, progress, facts))
             write(ended, asked.out)
+    except LabHeld as fault:
+        print(f"\nbenchmarks: {fault}", file=sys.stderr)
+        return HELD
     except KeyboardInterrupt:
         print("\nbenchmarks: stopped; what was measured until now is kept", file=sys.stderr)
         return INTERRUPTED
@@ -54,13 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(claim: Claim, progress: Progress, facts: Mapping[str, Any]) -> Measured:
-    """Measure a claim. What keeps it from being measured is part of what is told; KeyboardInterrupt passes."""
+    """Measure a claim. What keeps it from being measured is part of what is told; KeyboardInterrupt and LabHeld pass."""
     progress.begin(claim)
     watch, started = machine.LoadWatch(), time.monotonic()
     rows: tuple[Row, ...] = ()
     error = None
     try:
         rows = tuple(claim.measure(progress.tell))
+    except LabHeld:
+        raise  # says nothing of the claim: what was measured before stays
     except (NotMeasured, LabctlError) as fault:
         error = str(fault)
     measured = Measured(

@@ -17,7 +17,7 @@ from benchmarks.claim import Claim, NotMeasured, Tell
 from benchmarks.claims import CLAIMS
 from benchmarks.progress import Progress, left
 from benchmarks.rows import Limit, Measured, Row
-from labctl.errors import LabError
+from labctl.errors import LabError, LabHeld
 
 MACHINE = {"CPU": "one", "cores": 2}
 
@@ -221,6 +221,12 @@ class TestCommand:
         status, stored = harness([claim("a", row()), stopped, claim("c", row())])
         assert status == 130
         assert list(stored) == ["a"]
+
+    def test_a_lab_that_is_held_says_nothing_of_the_claim(self, harness: Any) -> None:
+        harness([claim("a", row("old"))])
+        status, stored = harness([claim("a", fault=LabHeld("held by another run"))])
+        assert status == 3
+        assert stored["a"].rows[0].name == "old"
 
     def test_an_unknown_name_is_refused(
         self, harness: Any, capsys: pytest.CaptureFixture[str]
