@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labctl.guest.build import guest_image
-from labctl.node.beats import Beat, BeatParser, Hello, Record, Report
+from labctl.node.beats import Beat, BeatParser, Hello, Load, Record, Report
 
 PAGE_BYTES = 4096
 MIB = 1 << 20
@@ -125,6 +125,14 @@ class Guest:
             self.words += self._com1.recv(1 << 16).decode()
         return self.words
 
+    def wait_for_words(self, words: str, timeout_s: float = 10) -> None:
+        """Until its last words are whole, and begin so."""
+        deadline = time.monotonic() + timeout_s
+        while not self.said().endswith("\n"):
+            assert time.monotonic() < deadline, "no word on COM1"
+            time.sleep(0.01)
+        assert self.words.startswith(words)
+
     # -- what was seen ------------------------------------------------------------------------
 
     def wait_for(
@@ -145,6 +153,24 @@ class Guest:
     def hello(self) -> Hello:
         found = self.wait_for(lambda r: isinstance(r, Hello), "HELLO").record
         assert isinstance(found, Hello)
+        return found
+
+    def load(self, *, after: int = 0, timeout_s: float = 20) -> Load:
+        """The first account of the load from index `after` on."""
+        found = self.wait_for(
+            lambda r: isinstance(r, Load), "LOAD", after=after, timeout_s=timeout_s
+        ).record
+        assert isinstance(found, Load)
+        return found
+
+    def load_after(self, seconds: float, timeout_s: float = 20) -> Load:
+        """The first account of the load when it has run for so long."""
+        found = self.wait_for(
+            lambda r: isinstance(r, Load) and r.curve[0][1] * 10 >= seconds * 1e3,
+            f"LOAD after {seconds} s",
+            timeout_s=timeout_s + 2 * seconds,
+        ).record
+        assert isinstance(found, Load)
         return found
 
     def phase(self, phase: int, *, after: int = 0, timeout_s: float = 20) -> Seen:
@@ -194,6 +220,18 @@ class Guest:
         threads = [cpu["thread-id"] for cpu in self.qmp("query-cpus-fast")]
         paths = [Path(f"/proc/{self.process.pid}/task/{thread}/schedstat") for thread in threads]
         return [int(path.read_text().split()[1]) / 1e9 for path in paths]
+
+    def page_states(self, pages: int) -> list[tuple[int, int]]:
+        """Of the first pages of the working set: epoch, and tick of the last write. Peeked."""
+        found = memoryview(self.peek(self.page_states_address, pages * 8)).cast("I")
+        return list(zip(found[::2], found[1::2], strict=True))
+
+    @property
+    def page_states_address(self) -> int:
+        """Below the working set, and one page (the copy of seq) further down."""
+        hello = self.hello()
+        table = -(-hello.ws_bytes // PAGE_BYTES * 8 // PAGE_BYTES) * PAGE_BYTES
+        return hello.ws_start - PAGE_BYTES - table
 
     # -- its memory, from behind --------------------------------------------------------------
 

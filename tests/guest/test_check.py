@@ -103,7 +103,7 @@ def test_work_that_went_backwards_is_found(boot: Boot) -> None:
     """The epochs of a vCPU's pages add up to its work."""
     guest = loaded(boot)
     assert_clean(guest)
-    epochs = guest.hello().ws_start - PAGE_BYTES - guest.hello().ws_bytes // 1024
+    epochs = guest.page_states_address
     (epoch,) = struct.unpack("<I", guest.peek(epochs, 4))
     guest.poke(epochs, struct.pack("<I", epoch - 1))
     report = guest.check()
@@ -160,10 +160,10 @@ def test_random_content_does_not_compress_and_depends_on_all_it_should(boot: Boo
     assert_clean(guest)
     hello = guest.hello()
     pages = hello.ws_bytes // PAGE_BYTES
-    epochs = memoryview(guest.peek(hello.ws_start - PAGE_BYTES - pages * 4, pages * 4)).cast("I")
+    states = guest.page_states(pages)
     for page in (0, 1, pages - 1):
         held = guest.peek(hello.ws_start + page * PAGE_BYTES, PAGE_BYTES)
-        assert held == content(7, page, epochs[page])
+        assert held == content(7, page, states[page][0])
     outside = guest.peek(hello.fill_start1, MIB)
     assert outside[:PAGE_BYTES] == content(7, pages, 0)
     assert len(zlib.compress(outside, 9)) > len(outside)

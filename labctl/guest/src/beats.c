@@ -2,11 +2,12 @@
 
 #include "commands.h"
 #include "cpu.h"
+#include "curve.h"
 #include "memory.h"
 #include "writer.h"
 
-enum { PORT = 0xE9, MAGIC = 0xB7, VERSION = 1, HELLO = 1, BEAT = 2, REPORT = 3 };
-enum { POLL_BEATS = 2, SHADOW_BEATS = 64 };
+enum { PORT = 0xE9, MAGIC = 0xB7, VERSION = 1, HELLO = 1, BEAT = 2, REPORT = 3, LOAD = 4 };
+enum { POLL_BEATS = 2, LOAD_BEATS = 4, SHADOW_BEATS = 64 };
 
 struct header {
     uint8_t magic, type, version, length;
@@ -41,9 +42,21 @@ struct report_record {
     uint8_t crc;
 } __attribute__((packed));
 
+struct load_record {
+    struct header header;
+    uint32_t seq;
+    uint64_t tsc, start_tsc, pages_written, pages_read;
+    struct {
+        uint16_t ms;
+        uint32_t windows;
+        uint64_t pages;
+    } __attribute__((packed)) curve[CURVE_WINDOWS];
+    uint8_t crc;
+} __attribute__((packed));
+
 HOT static struct {
     uint64_t due, period, tsc_hz, ws_pages;
-    uint32_t nonce, seq, vcpus, hello_beats;
+    uint32_t nonce, seq, vcpus, hello_beats, next_tenths;
     enum phase phase;
     bool regressed;
     uint32_t *shadow; /* seq as of some beats ago, far from it */
@@ -123,6 +136,31 @@ static void send_beat(uint64_t tsc)
     send(&b, length);
 }
 
+/* When all vCPUs have come a tenth of a second further. */
+static void send_load(void)
+{
+    struct load_done done;
+    if (!curve_done(&done) || done.tenths < beats.next_tenths) {
+        return;
+    }
+    beats.next_tenths = done.tenths + 1;
+    struct load_record r = {
+        .header = header(LOAD, sizeof r),
+        .seq = beats.seq,
+        .tsc = rdtsc(),
+        .start_tsc = curve_started(),
+        .pages_written = done.written,
+        .pages_read = done.read,
+    };
+    for (int i = 0; i < CURVE_WINDOWS; i++) {
+        r.curve[i].ms = curve_window_ms[i];
+        r.curve[i].windows = (uint32_t)done.windows[i];
+        r.curve[i].pages = done.pages[i];
+    }
+    r.crc = crc8(&r, offsetof(struct load_record, crc));
+    send(&r, sizeof r);
+}
+
 void beats_init(const struct options *options, uint64_t tsc_hz)
 {
     beats.nonce = options->nonce;
@@ -138,22 +176,21 @@ void beats_init(const struct options *options, uint64_t tsc_hz)
 
 /* A TSC that jumped back leaves `due` more than a period away: that is seen in the beats, so they
  * must go on. */
-static bool not_yet(uint64_t now)
+static inline bool not_yet(uint64_t now)
 {
     uint64_t left = beats.due - now;
     return left != 0 && left <= beats.period;
 }
 
-uint64_t beats_tick(void)
+static __attribute__((noinline)) void tick(uint64_t now)
 {
-    uint64_t now = rdtsc();
-    if (not_yet(now)) {
-        return now;
-    }
     if (beats.seq % beats.hello_beats == 0) {
         send_hello();
     }
     send_beat(now);
+    if (beats.seq % LOAD_BEATS == 0 && beats.phase == PHASE_RUN) {
+        send_load();
+    }
     if (beats.seq % SHADOW_BEATS == 0) {
         beats.regressed |= beats.seq - *beats.shadow != SHADOW_BEATS;
         *beats.shadow = beats.seq;
@@ -165,6 +202,14 @@ uint64_t beats_tick(void)
     beats.due += beats.period;
     if (!not_yet(now)) { /* beats that were missed are not made up for */
         beats.due = now + beats.period;
+    }
+}
+
+HOT_CODE uint64_t beats_tick(void)
+{
+    uint64_t now = rdtsc();
+    if (!not_yet(now)) {
+        tick(now);
     }
     return now;
 }

@@ -11,9 +11,9 @@
 enum { CHUNK_PAGES = 64 };
 
 static struct {
-    uint64_t ws_pages, seed;
+    uint64_t ws_pages;
     uint32_t vcpus;
-    bool fill_zero;
+    enum content_kind content, fill;
 } want;
 
 /* Shared by all vCPUs while they fill or check. */
@@ -22,31 +22,25 @@ static uint64_t next_chunk, pages_bad, first_bad_address;
 void check_init(const struct options *o)
 {
     want.ws_pages = o->ws_pages;
-    want.seed = o->seed;
     want.vcpus = o->vcpus;
-    want.fill_zero = o->fill_zero;
+    want.content = o->content;
+    want.fill = o->fill;
+    content_init(o);
 }
 
-static struct content content_now(uint64_t page)
+static enum content_kind kind_of(uint64_t page)
 {
-    return content_of(want.seed, page, page < want.ws_pages ? writer_epochs[page] : 0);
+    return page < want.ws_pages ? want.content : want.fill;
 }
 
-static bool holds_zero(uint64_t page)
+static uint32_t epoch_of(uint64_t page)
 {
-    return want.fill_zero && page >= want.ws_pages;
+    return page < want.ws_pages ? writer_pages[page].epoch : 0;
 }
 
 static void fill_page(uint64_t page)
 {
-    uint64_t *at = page_at(page);
-    if (!holds_zero(page)) {
-        content_write(at, content_now(page));
-    } else if (!content_is_zero(at)) { /* the firmware's leavings; a page never touched stays so */
-        for (size_t i = 0; i < PAGE_SIZE / sizeof *at; i++) {
-            at[i] = 0;
-        }
-    }
+    content_put(page_at(page), kind_of(page), page, epoch_of(page));
 }
 
 static void bad_page(uint64_t address)
@@ -62,7 +56,7 @@ static void bad_page(uint64_t address)
 static void check_page(uint64_t page)
 {
     const uint64_t *at = page_at(page);
-    if (!(holds_zero(page) ? content_is_zero(at) : content_is(at, content_now(page)))) {
+    if (!content_holds(at, kind_of(page), page, epoch_of(page))) {
         bad_page((uint64_t)at);
     }
 }

@@ -5,11 +5,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cpu.h"
+
 /* 'K' stops the writers and checks the memory; 'R' lets them write again. vCPU 0 only. */
 void commands_poll(void);
 
 /* A number that changes with every command, so that none is missed or followed twice. */
-uint32_t commands_order(void);
+extern uint32_t commands_last;
+
+static inline uint32_t commands_order(void)
+{
+    return load32(&commands_last);
+}
 
 static inline bool order_is_check(uint32_t order)
 {

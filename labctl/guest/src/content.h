@@ -1,14 +1,19 @@
-/* What a page holds: f(seed, page, epoch).
+/* What a page holds: f(seed, page, epoch), of one of four kinds.
  *
- * 512 words of a second-order Weyl sequence: step = (i + 1) * STEP + a, word = sum of the steps +
- * b, all modulo 2^64, with a and b hashed from (seed, page, epoch). Compressors find nothing in it,
- * no word survives from one epoch to the next, and a word costs two additions. They are LEAs on
- * purpose: QEMU's translator must write out registers and lazy flags before every guest store, and
- * LEA has no flags. */
+ * random: 512 words of a second-order Weyl sequence: step = (i + 1) * STEP + a, word = sum of the
+ * steps + b, all modulo 2^64, with a and b hashed from (seed, page, epoch). Compressors find nothing
+ * in it, no word survives from one epoch to the next, and a word costs two additions. They are LEAs
+ * on purpose: QEMU's translator must write out registers and lazy flags before every guest store,
+ * and LEA has no flags.
+ *
+ * zero: zeros, whatever the epoch. constant: b in every word. delta: random of epoch 0, but for one
+ * run of words, at a place of the page's own, which holds the beginning of random of the page's
+ * epoch; a write changes the run and leaves the rest alone. */
 #ifndef CONTENT_H
 #define CONTENT_H
 
 #include "cpu.h"
+#include "options.h"
 
 struct content {
     uint64_t word, step;
@@ -62,14 +67,15 @@ static inline bool content_is(const uint64_t *at, struct content c)
     return !wrong;
 }
 
-static inline bool content_is_zero(const uint64_t *at)
-{
-    const uint64_t *end = at + PAGE_SIZE / sizeof *at;
-    uint64_t wrong = 0;
-    for (; at != end; at += 8) {
-        wrong |= at[0] | at[1] | at[2] | at[3] | at[4] | at[5] | at[6] | at[7];
-    }
-    return !wrong;
-}
+void content_init(const struct options *options);
+
+/* Gives the page at `at` what it must hold in this epoch; a zero page that is one stays untouched. */
+void content_put(uint64_t *at, enum content_kind kind, uint64_t page, uint32_t epoch);
+
+/* True when the page at `at` holds that. */
+bool content_holds(const uint64_t *at, enum content_kind kind, uint64_t page, uint32_t epoch);
+
+/* One write of the load to a page of any kind but random: from the epoch before to this one. */
+void content_rewrite(uint64_t *at, enum content_kind kind, uint64_t page, uint32_t epoch);
 
 #endif

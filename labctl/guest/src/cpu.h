@@ -9,8 +9,14 @@
 #define PAGE_SIZE 4096ull
 #define CACHE_LINE 64
 
-/* Zeroed state that the beat and the writers need all the time: one page for all of it. */
+/* Zeroed state that the beat and the writers need all the time: one page for all of it, but where
+ * there are many vCPUs, each with a HOT_LAST part of its own. */
 #define HOT __attribute__((section(".bss.hot")))
+#define HOT_LAST __attribute__((section(".bss.hotlast")))
+
+/* What a writer runs through for each page: QEMU's translator links blocks of code directly only
+ * within one page of the guest, so all of it lies in one (see link.ld). */
+#define HOT_CODE __attribute__((section(".text.hot")))
 
 static inline uint64_t rdtsc(void)
 {
@@ -40,6 +46,18 @@ static inline uint8_t in8(uint16_t port)
     uint8_t value;
     __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
     return value;
+}
+
+/* a * b / c; the largest number where that is too large for one. */
+static inline uint64_t muldiv(uint64_t a, uint64_t b, uint64_t c)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    uint64_t high = (uint64_t)(product >> 64), low = (uint64_t)product;
+    if (high >= c) {
+        return UINT64_MAX;
+    }
+    __asm__("divq %[c]" : "+a"(low), "+d"(high) : [c] "r"(c) : "cc");
+    return low;
 }
 
 static inline uint32_t load32(const uint32_t *place)

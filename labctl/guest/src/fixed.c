@@ -4,10 +4,11 @@
 #include "content.h"
 #include "cpu.h"
 #include "memory.h"
+#include "pattern.h"
 
 extern const char image_start[], image_fixed_end[], tables_start[], tables_end[];
 
-enum { RANGES = 4 };
+enum { RANGES = 5 };
 static struct {
     struct range range;
     uint64_t sum;
@@ -34,6 +35,7 @@ void fixed_init(void)
     fixed[1].range = (struct range){(uint64_t)image_start, (uint64_t)image_fixed_end};
     fixed[2].range = (struct range){(uint64_t)tables_start, (uint64_t)tables_end};
     fixed[3].range = memory.tables;
+    fixed[4].range = pattern_tables();
     for (int i = 0; i < RANGES; i++) {
         fixed[i].sum = sum_of(fixed[i].range);
     }

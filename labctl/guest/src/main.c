@@ -50,6 +50,10 @@ _Noreturn void guest_vcpu(uint32_t vcpu)
         beats_phase(PHASE_FILL);
     }
     check_fill(vcpu);
+    if (vcpu == 0) {
+        writer_start();
+    }
+    smp_barrier(vcpu);
     for (;;) {
         uint32_t order = commands_order();
         if (order_is_check(order)) {
