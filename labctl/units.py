@@ -6,6 +6,7 @@
 | rate      | int, bytes/s       | a size's units or a bandwidth's, each with `/s`    |
 | bandwidth | int, bits/s        | bit kbit Mbit Gbit Tbit (1000), or bytes, `/s`     |
 | duration  | float, seconds     | us ms s min h                                      |
+| share     | float, of 1        | %                                                  |
 
 A unit is always written, zero included. Spelling counts, because a letter's case is all that tells
 bits from bytes and milli from mega; `/s` may be written `ps`, as file names need it. A value that
@@ -42,6 +43,7 @@ _DURATION = {
     "h": Decimal(3600),
 }
 
+SHARE_UNITS = ("%",)
 SIZE_UNITS, RATE_UNITS = tuple(_SIZE), tuple(_RATE)
 BANDWIDTH_UNITS, DURATION_UNITS = tuple(_BANDWIDTH), tuple(_DURATION)
 
@@ -80,6 +82,17 @@ def parse_duration(text: str) -> float:
     if seconds > MAX_DURATION_S:
         raise InputError(f"`{text.strip()}` is too long", mend="write at most 10^9 s")
     return seconds
+
+
+def parse_share(text: str) -> float:
+    """A fraction: `parse_share("25%") == 0.25`. Steps of a ten thousandth of a percent are told apart."""
+    return round(float(_decimal(text, "a share", {"%": Decimal("0.01")}, ("25%", "0%"))), 6)
+
+
+def format_share(share: float) -> str:
+    """The fraction in percent: `format_share(0.125) == "12.5%"`."""
+    percent = (Decimal(round(share * 1_000_000)) / 10_000).normalize()
+    return f"{percent:f}%"
 
 
 def format_size(size_bytes: int) -> str:

@@ -23,6 +23,7 @@ from labctl.campaign.plan import (
     differences,
     make_plan,
 )
+from labctl.campaign.profiles import Asked, BurstSpec, Profile, ProfileSpec, StepSpec
 from labctl.campaign.rule import Refusal, Rule
 from labctl.campaign.rules import RULES, first_refusal, rules_page
 from labctl.campaign.specs import (
@@ -40,6 +41,8 @@ __all__ = [
     "RULES",
     "AlgorithmKind",
     "AlgorithmSpec",
+    "Asked",
+    "BurstSpec",
     "Campaign",
     "Capabilities",
     "Cell",
@@ -50,8 +53,11 @@ __all__ = [
     "Pairs",
     "Plan",
     "PlannedTrial",
+    "Profile",
+    "ProfileSpec",
     "Refusal",
     "Rule",
+    "StepSpec",
     "TimingSpec",
     "Transport",
     "asked_capabilities",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from labctl.campaign.factors import FACTORS, Cells, combinations
 from labctl.campaign.models import Campaign
 from labctl.campaign.names import cell_name
+from labctl.campaign.profiles import Profile
 from labctl.campaign.specs import AlgorithmSpec, GuestSpec, LimitsSpec, LinkSpec, Transport
 
 
@@ -21,6 +22,8 @@ class Cell(BaseModel):
     factors: dict[str, str]
     """canonical level of every factor; `algorithm` is always the first"""
     guest: GuestSpec
+    profile: Profile = Profile()
+    """the guest's profile in full"""
     link: LinkSpec
     limits: LimitsSpec
     algorithm: AlgorithmSpec
@@ -55,10 +58,12 @@ def _cell(campaign: Campaign, levels: Mapping[str, str]) -> Cell:
                 value = holder(**{factor.field: value})
             changes.setdefault(factor.section, {})[factor.inside or factor.field] = value
     variant = campaign.variants[factors["algorithm"]]
+    guest = campaign.guest.model_copy(update=changes.get("guest"))
     return Cell(
         name=cell_name(factors),
         factors=factors,
-        guest=campaign.guest.model_copy(update=changes.get("guest")),
+        guest=guest,
+        profile=campaign.profile(guest.profile),
         link=campaign.link.model_copy(update=changes.get("link")),
         limits=campaign.limits.model_copy(update=changes.get("limits")),
         algorithm=variant.model_copy(update=changes.get("algorithm")),

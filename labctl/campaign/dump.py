@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from labctl.campaign.models import Campaign
@@ -19,9 +19,13 @@ def dump_campaign(campaign: Campaign) -> str:
         name: _plain(variant, but={"name", *_at_default(variant)})
         for name, variant in campaign.algorithms.items()
     }
+    data["profiles"] = {
+        name: _plain(profile, but=_at_default(profile))
+        for name, profile in campaign.profiles.items()
+    }
     lines: list[str] = []
     for key, value in data.items():
-        if key in ("algorithms", "matrix", "qemus") and value:
+        if key in ("algorithms", "profiles", "matrix", "qemus") and value:
             lines.append(f"{key}:")
             lines += [f"  {_flow(name)}: {_flow(inner)}" for name, inner in value.items()]
         elif key in ("exclude", "include") and value:
@@ -39,15 +43,20 @@ def _at_default(spec: Spec) -> Iterator[str]:
             yield field
 
 
-def _plain(spec: Spec, but: Collection[str] = ()) -> dict[str, Any]:
+def _plain(spec: Spec, but: Iterable[str] = ()) -> dict[str, Any]:
     """A model as a file's plain data, some fields left out."""
     plain: dict[str, Any] = {}
+    but = set(but)
     for field, info in type(spec).model_fields.items():
         value = getattr(spec, field)
         scalars = [extra for extra in info.metadata if isinstance(extra, Scalar)]
+        if field in but:
+            continue
         if isinstance(value, Spec):
             plain[file_name_of(field)] = _plain(value)
-        elif value is not None and not info.exclude and field not in but:
+        elif isinstance(value, tuple) and value and isinstance(value[0], Spec):
+            plain[file_name_of(field)] = [_plain(item) for item in value]
+        elif value is not None and not info.exclude:
             plain[file_name_of(field)] = scalars[0].write(value) if scalars else value
     return plain
 

@@ -1,10 +1,13 @@
 """How long a trial may take: simple arithmetic for a plan and a progress bar, never for a claim."""
 
 from labctl.campaign.cells import Cell
+from labctl.campaign.profiles import Profile
 from labctl.campaign.specs import TimingSpec
 
 TRIAL_OVERHEAD_S = 1.0
 """Starting both QEMUs, booting the guest, taking all down again."""
+LONGEST_BASELINE_S = 30.0
+"""A profile with a longer period is judged by a part of it."""
 FILL_BYTES_PER_S = 500 * 2**20
 """How fast the guest fills its memory before, and checks it after."""
 
@@ -18,7 +21,15 @@ def estimate_trial_s(cell: Cell, timing: TimingSpec) -> float:
     fixed overhead + filling and checking the memory + baseline + settle + transfer.
     """
     around = TRIAL_OVERHEAD_S + 2 * cell.guest.memory_bytes / FILL_BYTES_PER_S
-    return round(around + timing.baseline_s + timing.settle_s + estimate_transfer_s(cell), 3)
+    watched = baseline_window_s(cell.profile, timing) + timing.settle_s
+    return round(around + watched + estimate_transfer_s(cell), 3)
+
+
+def baseline_window_s(profile: Profile, timing: TimingSpec) -> float:
+    """How long the load is watched at a time before it is judged: `timing.baseline`, and at least a
+    period of its profile, as far as that is not longer than LONGEST_BASELINE_S.
+    """
+    return max(timing.baseline_s, min(profile.period_s, LONGEST_BASELINE_S))
 
 
 def estimate_transfer_s(cell: Cell) -> float:
@@ -31,14 +42,19 @@ def estimate_transfer_s(cell: Cell) -> float:
     - precopy: (M + D / (1 - w)) / R, the sum of ever shorter passes; where w >= 1 and the working
       set does not go over within the downtime either, it ends at its limit.
 
-    Zero pages cost next to nothing, so with `fill: zero` M is the working set.
+    Zero pages cost next to nothing, so with `fill: zero` M is the working set, and with `content:
+    zero` what is outside. Of a profile the mean counts; of `delta` whole pages do, as without XBZRLE.
     """
     guest, algorithm = cell.guest, cell.algorithm
     rate = cell.link.bandwidth_bits_per_s / 8
     if algorithm.max_bandwidth_bytes_per_s:
         rate = min(rate, algorithm.max_bandwidth_bytes_per_s)
-    counted = guest.working_set_bytes if guest.fill == "zero" else guest.memory_bytes
-    written = guest.write_rate_bytes_per_s / rate
+    outside = 0 if guest.fill == "zero" else guest.memory_bytes - guest.working_set_bytes
+    inside = 0 if guest.content == "zero" else guest.working_set_bytes
+    counted = inside + outside
+    written = guest.write_rate_bytes_per_s * cell.profile.mean / rate
+    if guest.content == "zero":
+        return counted / rate
     dirty = min(guest.working_set_bytes, written * counted)
     if algorithm.kind == "hybrid":
         if algorithm.switch.after_time_s is not None:

@@ -18,8 +18,16 @@ from pydantic.fields import FieldInfo
 
 from labctl.campaign.factors import FACTORS, NAMES, VARIANT_NAME, Factor, scalar_fields
 from labctl.campaign.models import Campaign
+from labctl.campaign.profiles import MAX_STEPS, BurstSpec, ProfileSpec, StepSpec
 from labctl.campaign.scalars import NONE, Scalar
-from labctl.campaign.specs import QEMU, AlgorithmSpec, Spec, SwitchSpec, file_name_of
+from labctl.campaign.specs import (
+    PROFILE,
+    QEMU,
+    AlgorithmSpec,
+    Spec,
+    SwitchSpec,
+    file_name_of,
+)
 
 Schema = dict[str, Any]
 
@@ -73,7 +81,8 @@ def _field(key: str, info: FieldInfo) -> Schema:
     elif key in _SHAPED:
         found = _SHAPED[key]()
     elif nested is not None:
-        found = _object(nested) | (_ONE if nested is SwitchSpec else {})
+        found = _object(nested, required=_REQUIRED.get(nested))
+        found |= _ONE if nested is SwitchSpec else {}
     else:
         raise TypeError(f"what may `{key}` hold? Say it in {__name__}")
     return {"description": _one_line(info.description or found.pop("description", "")), **found}
@@ -150,6 +159,23 @@ def _algorithms() -> Schema:
     }
 
 
+def _profiles() -> Schema:
+    return {
+        "type": "object",
+        "propertyNames": {"pattern": f"^({PROFILE.pattern})$"},
+        "additionalProperties": _object(ProfileSpec) | {"minProperties": 1, "maxProperties": 1},
+    }
+
+
+def _profile_steps() -> Schema:
+    return {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MAX_STEPS,
+        "items": _object(StepSpec, required=("for", "share")),
+    }
+
+
 def _matrix() -> Schema:
     levels = {
         said: {
@@ -194,11 +220,17 @@ _SHAPED = {
     "qemus": _qemus,
     "algorithm": _variant,
     "algorithms": _algorithms,
+    "profiles": _profiles,
+    "steps": _profile_steps,
     "matrix": _matrix,
     "exclude": _entries,
     "include": _entries,
 }
 """Fields of a campaign that hold neither one value nor a section."""
+
+
+_REQUIRED: dict[type[Spec], tuple[str, ...]] = {BurstSpec: ("period", "duty")}
+"""What a section has to say that no matrix can vary."""
 
 
 def _required_factors() -> Iterator[Factor]:

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from labctl.campaign.factors import FACTORS
 from labctl.campaign.models import COLLECT, Campaign
 from labctl.campaign.problems import Path, Problem, path_text
+from labctl.campaign.profiles import TRACE, Profile, ProfileSpec
 from labctl.campaign.scalars import nearest, shown
 from labctl.campaign.shape import Shape, shape
 from labctl.campaign.specs import (
@@ -34,6 +35,9 @@ from labctl.errors import CampaignError, InputError
 
 MAX_BYTES = 2**20
 """What a file may hold: reading it takes seconds, and a device has no end."""
+
+_NOT_IN_A_FILE = {"source_text", "traces"}
+"""Fields of a campaign that its file has not."""
 
 _SECTIONS: dict[str, type[Spec]] = {
     "guest": GuestSpec,
@@ -69,11 +73,11 @@ def load_campaign(path: str | FilePath) -> Campaign:
             place=f"{path}:{line}",
             mend="save it as UTF-8",
         ) from None
-    return parse_campaign(text, str(path))
+    return parse_campaign(text, str(path), FilePath(path).parent)
 
 
-def parse_campaign(text: str, place: str = "campaign") -> Campaign:
-    """The campaign of a text; `place` names it in errors. Raises CampaignError."""
+def parse_campaign(text: str, place: str = "campaign", beside: FilePath | None = None) -> Campaign:
+    """The campaign of a text; `place` names it in errors, traces are files `beside` it. Raises CampaignError."""
     tree = read_tree(text, place)
     problems = list(tree.problems)
     data = tree.data
@@ -85,11 +89,13 @@ def parse_campaign(text: str, place: str = "campaign") -> Campaign:
             Problem(("matrix",), "the matrix is empty", "name a factor, or leave it out")
         )
     problems += _too_large_working_set(data, found)
+    data["traces"], unread = _traces(data.get("profiles"), beside)
+    problems += unread
     campaign: Campaign | None = None
     try:
         campaign = Campaign.model_validate(data, by_alias=True, by_name=False, context=COLLECT)
     except ValidationError as error:
-        said = {problem.path for problem in problems}
+        said = {problem.path for problem in problems} | ({()} if problems else set())
         found_too = [_problem(details) for details in error.errors(include_url=False)]
         problems += [problem for problem in found_too if problem.path not in said]
     if problems or campaign is None:
@@ -107,12 +113,44 @@ def _located(problems: list[Problem], tree: Tree, place: str) -> list[CampaignEr
 
 def _keys_not_in_a_file(data: Mapping[str, Any]) -> Iterator[Path]:
     """Keys that a model has for Python's use only."""
-    if "source_text" in data:
-        yield ("source_text",)
+    yield from ((key,) for key in _NOT_IN_A_FILE if key in data)
     algorithms = data.get("algorithms")
     for name, variant in algorithms.items() if isinstance(algorithms, dict) else ():
         if isinstance(variant, dict) and "name" in variant:
             yield ("algorithms", name, "name")
+
+
+def _traces(profiles: object, beside: FilePath | None) -> tuple[dict[str, str], list[Problem]]:
+    """The text of every trace that a profile names, and what is wrong with them."""
+    texts: dict[str, str] = {}
+    problems: list[Problem] = []
+    for key, profile in profiles.items() if isinstance(profiles, dict) else ():
+        said = profile.get("trace") if isinstance(profile, dict) else None
+        try:
+            trace = None if said is None or beside is None else TRACE.read(said)
+        except InputError:
+            continue  # its field says so
+        if trace is None or beside is None:
+            continue
+        try:
+            with (beside / trace).open("rb") as file:
+                text = file.read(MAX_BYTES).decode("utf-8-sig")
+            Profile.of(ProfileSpec.model_validate({"trace": trace}), text)
+            texts[trace] = text
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            problems.append(
+                Problem(
+                    ("profiles", key, "trace"),
+                    f"the trace {trace} cannot be read: {why}",
+                    "put it beside the campaign's file",
+                )
+            )
+        except InputError as error:
+            problems.append(
+                Problem(("profiles", key, "trace"), f"{trace}: {error.fault}", error.mend or "")
+            )
+    return texts, problems
 
 
 def _too_large_working_set(data: Mapping[str, Any], found: Shape) -> list[Problem]:
@@ -181,6 +219,6 @@ def _key_mend(path: Path) -> str:
     for name in section[2:]:
         held = model.model_fields[name].annotation if name in model.model_fields else None
         model = held if isinstance(held, type) and issubclass(held, Spec) else model
-    hidden = {"source_text"} if model is Campaign else {"name"}
+    hidden = _NOT_IN_A_FILE if model is Campaign else {"name"}
     known = [file_name_of(field) for field in model.model_fields if field not in hidden]
     return nearest(key, known)

@@ -7,15 +7,17 @@ matrix gives (say `link.bandwidth`) takes its first level.
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationInfo, model_validator
 
 from labctl.campaign.factors import fill_from_matrix
-from labctl.campaign.scalars import COUNT, Scalar, name
+from labctl.campaign.profiles import Profile, ProfileSpec
+from labctl.campaign.scalars import COUNT, Scalar, custom_error, name
 from labctl.campaign.shape import shape
 from labctl.campaign.specs import (
     BUILT_IN_NAMES,
+    CONSTANT,
     QEMU,
     TRANSPORT,
     AlgorithmKind,
@@ -89,6 +91,8 @@ class Campaign(Spec):
     """the QEMU of both ends: its path on the hosts, or a name under `qemus`; `none`: the lab's own"""
     qemus: dict[str, str] = Field(default_factory=dict)
     """names for paths of QEMUs"""
+    profiles: dict[str, ProfileSpec] = Field(default_factory=dict)
+    """how a write rate may change over time, by name; `constant` is always there"""
     matrix: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """factors and their levels"""
     exclude: tuple[dict[str, str], ...] = ()
@@ -104,6 +108,8 @@ class Campaign(Spec):
     timing: TimingSpec = TimingSpec()
     source_text: str = Field(default="", exclude=True, repr=False)
     """the file's text, when it came from one"""
+    traces: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
+    """the text of each trace that a profile names, by its file's name"""
 
     @model_validator(mode="before")
     @classmethod
@@ -125,6 +131,28 @@ class Campaign(Spec):
             "algorithms": with_names(data.get("algorithms")),
         }
         return fill_from_matrix(shaped, found.matrix)
+
+    @model_validator(mode="after")
+    def _traces_are_there(self) -> Self:
+        for key, spec in self.profiles.items():
+            if spec.trace is not None:
+                try:
+                    self.profile(key)
+                except InputError as error:
+                    raise custom_error(f"the profile `{key}`: {error.fault}", error.mend) from None
+        return self
+
+    def profile(self, key: str) -> Profile:
+        """The profile of that name, as the guest is told it. Raises InputError."""
+        if key == CONSTANT:
+            return Profile()
+        spec = self.profiles[key]
+        if spec.trace is not None and spec.trace not in self.traces:
+            raise InputError(
+                f"the trace {spec.trace} was not read",
+                mend="load the campaign from its file, or give `traces` its text",
+            )
+        return Profile.of(spec, self.traces.get(spec.trace or "", ""))
 
     @property
     def variants(self) -> dict[str, AlgorithmSpec]:

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from labctl.campaign.asked import asked_capabilities, asked_words
 from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.cells import Cell
+from labctl.campaign.factors import FACTORS
 from labctl.campaign.option_rules import OPTION_RULES
 from labctl.campaign.rule import Ends, Refusal, Rule
-from labctl.campaign.specs import PAGE_BYTES, working_set_room
+from labctl.campaign.specs import PAGE_BYTES, GuestSpec, working_set_room
 from labctl.units import format_size
 
 QEMU_OVERHEAD_BYTES = 128 * 2**20
@@ -55,8 +56,34 @@ def _working_set_too_large(cell: Cell) -> str | None:
 
 def _working_set_too_small(cell: Cell) -> str | None:
     pages = cell.guest.working_set_bytes // PAGE_BYTES
-    if cell.guest.write_rate_bytes_per_s and pages < cell.guest.vcpus:
+    if cell.guest.write_rate_bytes_per_s and min(cell.guest.slices) < 1:
         return f"{cell.guest.vcpus} vCPUs cannot share {pages} page(s)"
+    return None
+
+
+def _parts(cell: Cell) -> str | None:
+    guest = cell.guest
+    if len(guest.parts) != guest.vcpus:
+        return f"{len(guest.parts)} parts ({guest.vcpu_parts}) are not for {guest.vcpus} vCPU(s)"
+    return None
+
+
+def _load_option(cell: Cell) -> str | None:
+    """An option of the load that is varied where it changes nothing."""
+    guest = cell.guest
+    idle = [name for name in ("profile", "read_share") if not guest.write_rate_bytes_per_s]
+    unused = {
+        **dict.fromkeys(idle, "writes nothing"),
+        **({} if guest.pattern == "zipf" else {"zipf_exponent": f"writes {guest.pattern}"}),
+        **(
+            {} if guest.content == "delta" else {"delta": f"writes content that is {guest.content}"}
+        ),
+    }
+    for name, why in unused.items():
+        factor = FACTORS[name]
+        default = GuestSpec.model_fields[factor.field].default
+        if name in cell.factors and getattr(guest, factor.field) != default:
+            return f"`{name}` is {cell.factors[name]}, and the guest {why}"
     return None
 
 
@@ -127,17 +154,33 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "working-set-exceeds-memory",
         "The working set does not fit the guest's memory.",
-        "The guest's program, its page tables and one counter of 4 bytes for each page it writes "
+        "The guest's program, its page tables and 8 bytes for each page it writes "
         "stand in the same memory; firmware keeps some.",
         "give the guest more memory, or a working set a few MiB smaller than it.",
         by_cell=_working_set_too_large,
     ),
     Rule(
         "working-set-too-small",
-        "The working set has fewer pages than the guest has vCPUs.",
+        "The working set has not a page for each vCPU.",
         "Each vCPU writes pages of its own, so that what every page must hold is known at the end.",
         "give the working set at least 4KiB for each vCPU.",
         by_cell=_working_set_too_small,
+    ),
+    Rule(
+        "parts-need-vcpus",
+        "`vcpu_parts` names another number of parts than the guest has vCPUs.",
+        "Each vCPU has one part of the working set and of the write rate.",
+        "write one part for each vCPU, as in `vcpus: 2` and `vcpu_parts: 3:1`, or `equal`.",
+        by_cell=_parts,
+    ),
+    Rule(
+        "load-option-unused",
+        "`zipf_exponent`, `delta`, `read_share` or `profile` is a factor where it changes nothing.",
+        "An exponent is for the pattern zipf, a delta for the content delta, and what writes nothing "
+        "has neither reads beside its writes nor a rate that changes. The cell runs where the option "
+        "has its default, and not again under another level.",
+        "leave those cells out by `exclude`.",
+        by_cell=_load_option,
     ),
     Rule(
         "qemu-missing",

@@ -154,6 +154,16 @@ def _parse_count(text: str) -> int:
     return int(text)
 
 
+def _parse_exponent(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", text, re.ASCII):
+        raise InputError(f"{shown(text)} is not an exponent", mend="write it as in 0.99")
+    return float(text)
+
+
+def _format_exponent(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".")
+
+
 def _parse_flag(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise InputError(f"{shown(text)} is neither true nor false", mend="write true or false")
@@ -181,5 +191,13 @@ DURATION = Scalar(
     (int, float),
     units=units.DURATION_UNITS,
 )
+SHARE = Scalar(
+    "a share in percent",
+    units.parse_share,
+    units.format_share,
+    (int, float),
+    units=units.SHARE_UNITS,
+)
 COUNT = Scalar("a whole number", _parse_count, str, (int,))
 FLAG = Scalar("true or false", _parse_flag, lambda value: str(value).lower(), (bool,))
+EXPONENT = Scalar("an exponent", _parse_exponent, _format_exponent, (int, float))

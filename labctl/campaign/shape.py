@@ -21,7 +21,14 @@ from labctl.campaign.factors import (
 from labctl.campaign.names import MAX_CELL_NAME, cell_name
 from labctl.campaign.problems import Path, Problem, path_text
 from labctl.campaign.scalars import NONE, choice, nearest, shown
-from labctl.campaign.specs import BUILT_IN_NAMES, AlgorithmSpec, Spec, file_name_of
+from labctl.campaign.specs import (
+    BUILT_IN_NAMES,
+    CONSTANT,
+    PROFILE,
+    AlgorithmSpec,
+    Spec,
+    file_name_of,
+)
 from labctl.errors import CampaignError, InputError
 
 MAX_CELLS = 10_000
@@ -48,7 +55,12 @@ def shape(data: Mapping[Any, Any]) -> Shape:
     """The canonical matrix, exclude and include of a campaign's plain data, with every problem."""
     own = data.get("algorithms")
     variants = [*BUILT_IN_NAMES, *(str(key) for key in own)] if isinstance(own, Mapping) else None
-    shaper = _Shaper(list(dict.fromkeys(variants or BUILT_IN_NAMES)), data.get("qemus"))
+    shaper = _Shaper(
+        list(dict.fromkeys(variants or BUILT_IN_NAMES)),
+        _names_of(data.get("profiles")),
+        data.get("qemus"),
+    )
+    shaper.profiles_own(data.get("profiles"))
     shaper.variants_own(own)
     shaper.matrix(data.get("matrix", {}))
     shaper.qemus_own()
@@ -56,10 +68,18 @@ def shape(data: Mapping[Any, Any]) -> Shape:
         shaper.level(("qemu",), "qemu", data["qemu"])
     if "algorithm" in data:
         shaper.level(("algorithm",), "algorithm", data["algorithm"])
+    guest = data.get("guest")
+    if isinstance(guest, Mapping) and "profile" in guest:
+        shaper.level(("guest", "profile"), "profile", guest["profile"])
     shaper.overridden(own)
     shaper.exclude(data.get("exclude", ()))
     shaper.include(data.get("include", ()))
     return shaper.shape
+
+
+def _names_of(profiles: object) -> list[str]:
+    own = [str(key) for key in profiles] if isinstance(profiles, Mapping) else []
+    return [CONSTANT, *own]
 
 
 def sets(variant: Mapping[Any, Any], option: Factor) -> bool:
@@ -87,8 +107,8 @@ def _as_written(spec: Spec) -> dict[str, str]:
 class _Shaper:
     """Builds a `Shape`, one part of the data after the other."""
 
-    def __init__(self, variants: list[str], qemus: object) -> None:
-        self.algorithm = choice(*variants)
+    def __init__(self, variants: list[str], profiles: list[str], qemus: object) -> None:
+        self.named = {"algorithm": choice(*variants), "profile": choice(*profiles)}
         self.qemus = qemus if isinstance(qemus, Mapping) else {}
         self.shape = Shape()
         self.none_left = False
@@ -124,6 +144,16 @@ class _Shaper:
             elif self.level(path, "qemu", value) is None:
                 continue
 
+    def profiles_own(self, own: object) -> None:
+        """The names of the campaign's profiles."""
+        for key in own if isinstance(own, Mapping) else ():
+            try:
+                PROFILE.read(key)
+            except InputError as error:
+                self.problem(("profiles", str(key)), error.fault, error.mend or "")
+            if key == CONSTANT:
+                self.problem(("profiles", key), f"`{key}` is always there", "give it another name")
+
     def factor(self, path: Path, text: object) -> str | None:
         name_ = canonical_factor(str(text))
         if name_ is None:
@@ -135,7 +165,7 @@ class _Shaper:
         if value is None or value == "" or isinstance(value, Mapping | list | tuple):
             self.problem(path, f"a level of `{factor}` is {shown(value)}", "write one value")
             return None
-        scalar = self.algorithm if factor == "algorithm" else FACTORS[factor].scalar
+        scalar = self.named.get(factor, FACTORS[factor].scalar)
         try:
             text = scalar.canonical(str(value))
         except InputError as error:

@@ -6,6 +6,7 @@ A field's name in a file is its Python name without the unit: `memory: 256MiB` i
 
 import re
 from dataclasses import replace
+from itertools import accumulate, pairwise
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -14,10 +15,12 @@ from labctl.campaign.scalars import (
     BANDWIDTH,
     COUNT,
     DURATION,
+    EXPONENT,
     FLAG,
     NONE,
     POWER_OF_TWO,
     RATE,
+    SHARE,
     SIZE,
     Scalar,
     choice,
@@ -28,8 +31,9 @@ from labctl.campaign.scalars import (
 MIB = 2**20
 PAGE_BYTES = 4096
 
-PATTERN = choice("sequential", "random")
-FILL = choice("zero", "random")
+PATTERN = choice("sequential", "random", "zipf", "once")
+CONTENT = choice("random", "zero", "constant", "delta")
+FILL = choice("zero", "constant", "random")
 GUEST_KIND = choice("builtin")
 BUILT_IN_NAMES = ("stop_and_copy", "precopy", "postcopy", "hybrid")
 """The kinds of algorithm, and the variants that every campaign has."""
@@ -47,7 +51,23 @@ QEMU = replace(
 MEMORY = SIZE.within(32 * MIB, 2**46, step=MIB)
 WORKING_SET = SIZE.within(PAGE_BYTES, 2**46, step=PAGE_BYTES)
 WRITE_RATE = RATE.within(0, 2**40)
+ZIPF_EXPONENT = EXPONENT.within(0.1, 5)
+DELTA = SIZE.within(8, PAGE_BYTES, step=8)
+READ_SHARE = SHARE.within(0, 0.99)
 VCPUS = COUNT.within(1, 32)
+EQUAL = "equal"
+VCPU_PARTS = name(
+    "how vCPUs share the load",
+    r"equal|[1-9][0-9]?(:[1-9][0-9]?){0,31}",
+    "write `equal`, or a part of 1 to 99 for each vCPU, as in `3:1`",
+)
+CONSTANT = "constant"
+"""The profile that every campaign has: the write rate, always."""
+PROFILE = name(
+    "a profile's name",
+    r"[a-z][a-z0-9_-]{0,39}",
+    "write at most 40 lower-case letters, digits, `_` or `-`, a letter first",
+)
 SEED = COUNT.within(0, 2**63 - 1)
 LINK_BANDWIDTH = BANDWIDTH.within(100_000, 10**12)
 MTU = COUNT.within(576, 65_535)
@@ -67,6 +87,8 @@ OBSERVED = DURATION.within(0.1, 3_600)
 
 AlgorithmKind = Literal["stop_and_copy", "precopy", "postcopy", "hybrid"]
 Transport = Literal["tcp", "rdma"]
+Pattern = Literal["sequential", "random", "zipf", "once"]
+Content = Literal["random", "zero", "constant", "delta"]
 
 
 def file_name_of(field: str) -> str:
@@ -106,16 +128,42 @@ class GuestSpec(Spec):
     """the machine's memory, in whole MiB"""
     working_set_bytes: Annotated[int, reads(WORKING_SET), WORKING_SET]
     """the pages that are written at all"""
-    pattern: Annotated[Literal["sequential", "random"], reads(PATTERN), PATTERN] = "random"
-    """the order in which the working set's pages are written"""
-    fill: Annotated[Literal["zero", "random"], reads(FILL), FILL] = "random"
+    pattern: Annotated[Pattern, reads(PATTERN), PATTERN] = "random"
+    """the order in which the working set's pages are written: random is uniform, once ends after a round"""
+    zipf_exponent: Annotated[float, reads(ZIPF_EXPONENT), ZIPF_EXPONENT] = 1.0
+    """zipf only: the page of rank k is written in proportion to k to the power of minus this"""
+    content: Annotated[Content, reads(CONTENT), CONTENT] = "random"
+    """what a write leaves in its page; delta: only a part of it changes"""
+    delta_bytes: Annotated[int, reads(DELTA), DELTA] = 64
+    """delta only: what changes of a page from one write to the next, in multiples of 8B"""
+    fill: Annotated[Literal["zero", "constant", "random"], reads(FILL), FILL] = "random"
     """what the memory outside the working set holds (zero pages cost almost nothing to send)"""
     write_rate_bytes_per_s: Annotated[int, reads(WRITE_RATE), WRITE_RATE] = 0
     """bytes of pages written per second, by all vCPUs together"""
+    profile: Annotated[str, reads(PROFILE), PROFILE] = CONSTANT
+    """how the write rate changes over time: constant, or one of `profiles`"""
+    read_share: Annotated[float, reads(READ_SHARE), READ_SHARE] = 0.0
+    """share of the page accesses that are reads, beside the writes"""
     vcpus: Annotated[int, reads(VCPUS), VCPUS] = 1
     """virtual CPUs, each of which writes its part"""
+    vcpu_parts: Annotated[str, reads(VCPU_PARTS), VCPU_PARTS] = EQUAL
+    """the parts of the working set and of the write rate that the vCPUs have: `3:1`"""
     seed: Annotated[int, reads(SEED), SEED] = 1
     """seed of the guest's contents and of the random pattern"""
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """The parts that the vCPUs have; as many as were said."""
+        if self.vcpu_parts == EQUAL:
+            return (1,) * self.vcpus
+        return tuple(int(part) for part in self.vcpu_parts.split(":"))
+
+    @property
+    def slices(self) -> tuple[int, ...]:
+        """The pages that each part of the working set has."""
+        pages, whole = self.working_set_bytes // PAGE_BYTES, sum(self.parts)
+        ends = [pages * below // whole for below in accumulate(self.parts, initial=0)]
+        return tuple(end - start for start, end in pairwise(ends))
 
 
 class LinkSpec(Spec):
@@ -209,7 +257,7 @@ class TimingSpec(Spec):
 def working_set_room(memory_bytes: int) -> int:
     """The largest working set, in bytes, of a guest with so much memory.
 
-    The built-in guest needs the first 2 MiB, a counter of 4 bytes for each page it writes, and page
-    tables; firmware keeps some. This leaves a little more than that.
+    The built-in guest needs the first 2 MiB, 8 bytes for each page it writes, and page tables;
+    firmware keeps some.
     """
     return memory_bytes - 4 * MIB - memory_bytes // 512

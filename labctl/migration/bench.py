@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any, NoReturn
 
 from labctl.campaign.capabilities import Capabilities
+from labctl.campaign.profiles import Profile
 from labctl.campaign.specs import GuestSpec
 from labctl.errors import LabctlError, NodeError, NodeLost
 from labctl.lab import waits as node_waits
 from labctl.lab.pair import End, Pair
 from labctl.migration import waits
+from labctl.migration.load import command_line
 from labctl.migration.raw import RawTrial
 from labctl.node.protocol import unpack
 
@@ -55,9 +57,14 @@ class Bench:
         state: dict[str, Any] = self.observer.result(answer, name, wait_s, unless=self._died[side])
         return state
 
+    def observed(self) -> dict[str, Any]:
+        """What the observer knows now."""
+        state: dict[str, Any] = self.observer.call("observe.state")
+        return state
+
     def beats_now(self) -> dict[str, int]:
         """How many beats came from each side until now."""
-        sides = self.observer.call("observe.state")["sides"]
+        sides = self.observed()["sides"]
         return {side: int(sides[side]["count"]) for side in SIDES}
 
     def watch(self, seconds: float) -> None:
@@ -68,14 +75,21 @@ class Bench:
     # --- to the machines ---
 
     def boot(
-        self, guest: GuestSpec, nonce: int, *, qemu: str | None = None, dirty_ring: bool = False
+        self,
+        guest: GuestSpec,
+        nonce: int,
+        *,
+        profile: Profile | None = None,
+        qemu: str | None = None,
+        dirty_ring: bool = False,
     ) -> None:
         """Start both QEMUs (the lab's own, or those of a path), the destination's waiting for the migration."""
         capabilities = {side: end.capabilities.of(qemu) for side, end in self.ends.items()}
+        append = command_line(guest, profile or Profile(), nonce)
         starting = {
             side: end.node.begin(
                 "machine.start",
-                machine=self._machine(side, capabilities[side], guest, nonce, dirty_ring),
+                machine=self._machine(side, capabilities[side], guest, append, dirty_ring),
                 timeout_s=waits.START_S,
             )
             for side, end in self.ends.items()
@@ -195,7 +209,7 @@ class Bench:
         }
 
     def _machine(
-        self, side: str, caps: Capabilities, guest: GuestSpec, nonce: int, dirty_ring: bool
+        self, side: str, caps: Capabilities, guest: GuestSpec, append: str, dirty_ring: bool
     ) -> dict[str, Any]:
         end: End = self.ends[side]
         return {
@@ -207,11 +221,7 @@ class Bench:
             "vcpus": guest.vcpus,
             "memory_bytes": guest.memory_bytes,
             "kernel": end.kernel,
-            "append": (
-                f"nonce={nonce:08x} ws={guest.working_set_bytes} "
-                f"rate={guest.write_rate_bytes_per_s} pattern={guest.pattern} fill={guest.fill} "
-                f"vcpus={guest.vcpus} seed={guest.seed} beat_us=500"
-            ),
+            "append": append,
             "beats_pipe": self.beat_pipes[side],
             "incoming": side == "destination",
             "uid": self._caller.get("uid"),

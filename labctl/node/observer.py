@@ -133,6 +133,7 @@ class Observer:
             "beats": len(run),
             "until_ns": last[0],
             "pages": pages,
+            "pages_since_boot": sum(last[6:]),
             "tsc": [first[5], last[5]],
         }
 

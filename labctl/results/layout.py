@@ -13,7 +13,7 @@ from labctl.errors import RunNotFound
 TREE = """\
 runs/latest -> quickstart-20261122T134455Z
 runs/<campaign>-<utc>/
-    campaign.yaml  plan.json  environment.json  journal.jsonl
+    campaign.yaml  *.csv  plan.json  environment.json  journal.jsonl
     trials/<nnnn>-<cell>/{trial.json, samples.parquet, beats.parquet, events.jsonl, *.log}
     trials/<nnnn>-<cell>.attempt<k>/    an attempt that was interrupted
     results.parquet  report.html        derived: deleting them loses nothing

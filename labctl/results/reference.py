@@ -62,6 +62,7 @@ with a `pid` says who opened the run."""
 _OTHERS = """| file | holds |
 | --- | --- |
 | `campaign.yaml` | the campaign's text as it was run |
+| `*.csv` | the traces that the campaign's profiles name |
 | `plan.json` | every trial in the order it runs, with what is unsupported and why (`labctl.campaign.Plan`) |
 | `environment.json` | what was found on the hosts before the first trial |
 | `*.log` | what each QEMU and node printed |

@@ -138,6 +138,51 @@ class MemoryCheck(Part):
     seq_regressed: bool = False
 
 
+class DirtyPoint(Part):
+    """How many different pages were written within a window: `pages` / `windows`, on average."""
+
+    window_ms: int
+    windows: int
+    """Whole windows, one behind the other."""
+    pages: int
+    """Pages written in them, each counted once a window."""
+
+
+class LoadAccount(Part):
+    """What the guest did in a stretch of time, by its own count."""
+
+    seconds: float
+    """Of the guest's clock."""
+    pages_written: int
+    pages_read: int
+    dirty_curve: list[DirtyPoint] = Field(default_factory=list)
+    """From exact epochs of its pages."""
+
+
+class GuestLoad(Part):
+    """The guest's own account of its load."""
+
+    start_tsc: int | None = None
+    """Its TSC when the writing began: second 0 of its profile."""
+    before: LoadAccount | None = None
+    """From there until shortly before the migration, undisturbed."""
+    during: LoadAccount | None = None
+    """From there until the migration had settled."""
+
+
+class WriteRate(Part):
+    """The load asked and achieved, before the migration."""
+
+    asked_bytes_per_s: float | None = None
+    """In the window that was judged last."""
+    measured_bytes_per_s: float | None = None
+    """In the same."""
+    window_s: float | None = None
+    """How long one was watched: the campaign's baseline, and at least a period of the profile of up to 30 s."""
+    windows_bytes_per_s: list[float | None] = Field(default_factory=list)
+    """What was written in each, until one was as asked."""
+
+
 class GuestRecord(Part):
     """The guest, by its image and by its own account."""
 
@@ -145,6 +190,10 @@ class GuestRecord(Part):
     sha256: str | None = None
     hello: dict[str, Any] | None = None
     """Its first record: nonce, TSC frequency, memory, working set, fill, vCPUs."""
+    write_rate: WriteRate | None = None
+    """Asked and achieved before the migration."""
+    load: GuestLoad | None = None
+    """What it has done, by its own count."""
     check: MemoryCheck | None = None
     """None when it was not asked, or did not answer."""
 

@@ -72,6 +72,8 @@ class RunStore:
             path = _new_folder(out, layout.run_name(campaign.name, now or datetime.now(UTC)))
             store = cls(path, _open_journal(path))
             write_durably(path / layout.CAMPAIGN, text.encode())
+            for name, trace in campaign.traces.items():
+                write_durably(path / name, trace.encode())
             store.write_environment(environment)
             (path / layout.TRIALS).mkdir()
             give_to_caller(path / layout.TRIALS)
