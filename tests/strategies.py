@@ -90,6 +90,9 @@ OWN: dict[str, st.SearchStrategy[str]] = {
     # A working set that no memory can hold is a fault, so that both stay small.
     "memory": _scaled(32, 8192, MIB),
     "working_set": _scaled(1, 4096, PAGE_BYTES),
+    # A name of the campaign's own, and none is given; profiles have tests of their own.
+    "profile": st.just("constant"),
+    "vcpu_parts": st.sampled_from(["equal", "1", "3:1", "1:1:1", "99:1"]),
     # A name has to stand under `qemus`.
     "qemu": st.one_of(st.just(NONE), st.from_regex(r"/[A-Za-z0-9_./-]{1,20}", fullmatch=True)),
 }

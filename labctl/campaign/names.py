@@ -1,8 +1,8 @@
 """A cell's name: made from its factors, fit for a file name, and readable back.
 
 `precopy,write_rate=400MiBps`: the algorithm first and without its key, then each factor in the
-matrix's order. A rate's `/s` is written `ps`, each `/` of a path `+`. No level holds a comma, an equals
-sign or a plus sign.
+matrix's order. A rate's `/s` is written `ps`, per cent `pct`, each `/` of a path and each `:` between
+parts `+`. No level holds a comma, an equals sign or a plus sign.
 """
 
 import re
@@ -14,6 +14,8 @@ MAX_CELL_NAME = 200
 """Leaves room in a file name for a number, an attempt and a suffix."""
 
 _RATE_IN_FILE = re.compile(r"([0-9][0-9.]*[A-Za-z]+)ps", re.ASCII)
+_SHARE_IN_FILE = re.compile(r"[0-9][0-9.]*pct", re.ASCII)
+_PARTS_IN_FILE = re.compile(r"[0-9]+(\+[0-9]+)+", re.ASCII)
 
 
 def cell_name(factors: Mapping[str, str]) -> str:
@@ -38,10 +40,16 @@ def parse_cell_name(name: str, factor_names: Sequence[str]) -> dict[str, str]:
 def _to_file(level: str) -> str:
     if level.startswith("/"):
         return level.replace("/", "+")
-    return f"{level[:-2]}ps" if level.endswith("/s") else level
+    if level.endswith("%"):
+        return f"{level[:-1]}pct"
+    return f"{level[:-2]}ps" if level.endswith("/s") else level.replace(":", "+")
 
 
 def _from_file(text: str) -> str:
     if text.startswith("+"):
         return text.replace("+", "/")
+    if _SHARE_IN_FILE.fullmatch(text):
+        return f"{text[:-3]}%"
+    if _PARTS_IN_FILE.fullmatch(text):
+        return text.replace("+", ":")
     return re.sub(_RATE_IN_FILE, r"\1/s", text) if _RATE_IN_FILE.fullmatch(text) else text

@@ -8,6 +8,7 @@ import pytest
 
 from labctl.campaign import Campaign, expand, parse_campaign
 from labctl.campaign.factors import FACTORS
+from labctl.campaign.profiles import BurstSpec, ProfileSpec, StepSpec
 from labctl.campaign.scalars import Scalar
 from labctl.campaign.specs import (
     AlgorithmSpec,
@@ -33,7 +34,18 @@ def rows(model: type[Spec]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "model", [Campaign, GuestSpec, LinkSpec, LimitsSpec, AlgorithmSpec, TimingSpec]
+    "model",
+    [
+        Campaign,
+        GuestSpec,
+        LinkSpec,
+        LimitsSpec,
+        AlgorithmSpec,
+        TimingSpec,
+        ProfileSpec,
+        BurstSpec,
+        StepSpec,
+    ],
 )
 def test_every_field_has_its_row(model: type[Spec]) -> None:
     for row in rows(model):
