@@ -164,7 +164,7 @@ class Asked:
     @property
     def constant(self) -> bool:
         """Whether it is the same in any two windows of the same length."""
-        return self.profile.constant and self.most_bytes is None
+        return not self.rate_bytes_per_s or (self.profile.constant and self.most_bytes is None)
 
     @property
     def mean_bytes_per_s(self) -> float:

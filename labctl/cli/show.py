@@ -131,6 +131,7 @@ def _show_trial(run: "Run", trial: "Trial") -> None:
         ("Outcome", f"{ending}{verdict}"),
         *([("Reason", record.reason)] if record.reason else []),
         *([("Cut off before", f"{attempts} attempts")] if attempts else []),
+        *_load(record),
         ("Memory check", _memory(record)),
         *(_qemu(side, record) for side in record.qemu),
         *_options(record),
@@ -138,6 +139,28 @@ def _show_trial(run: "Run", trial: "Trial") -> None:
         ("Files", str(near(trial.path))),
     ]
     _facts(facts)
+
+
+def _load(record: "TrialRecord") -> Iterator[tuple[str, str]]:
+    """What the guest was asked and did before the migration, and its dirty curve, by its own count."""
+    from labctl.report.numbers import short
+
+    mib = 2**20
+    rate, load = record.guest.write_rate, record.guest.load
+    if rate and rate.asked_bytes_per_s is not None and rate.measured_bytes_per_s is not None:
+        asked, done = rate.asked_bytes_per_s / mib, rate.measured_bytes_per_s / mib
+        yield "Load", f"{short(done)} MiB/s written, {short(asked)} MiB/s asked"
+    for name, account in (
+        ("Dirty curve", load.before if load else None),
+        ("  in migration", load.during if load else None),
+    ):
+        points = [
+            f"{point.window_ms} ms {short(point.pages * 4096 / point.windows / mib)}"
+            for point in (account.dirty_curve if account else ())
+            if point.windows
+        ]
+        if points:
+            yield name, f"{', '.join(points)} (window, MiB of different pages)"
 
 
 def _memory(record: "TrialRecord") -> str:

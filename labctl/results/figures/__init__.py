@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from labctl.results.figures import aids, blackout, costs, stalls, work
+from labctl.results.figures import aids, blackout, costs, load, stalls, work
 from labctl.results.figures.seen import Figure, Seen
 from labctl.results.schema import Scalar, TrialRecord
 
@@ -52,6 +52,10 @@ MORE_FIGURES: tuple[Figure, ...] = (
     stalls.stall_page_fault_ms,
     stalls.stall_unknown_ms,
     work.beats_lost,
+    load.read_rate_asked_bytes_per_s,
+    load.read_rate_measured_bytes_per_s,
+    load.dirty_in_100ms_bytes,
+    load.dirty_in_1s_bytes,
     aids.throttle_max_percent,
     aids.multifd_bytes,
     aids.multifd_connections,

@@ -43,6 +43,8 @@ class Beats:
     seq: Ints
     work: Ints
     """(n, v): pages written since boot"""
+    tsc: Ints
+    """the guest's time stamp counter"""
 
     def __len__(self) -> int:
         return int(self.t_ns.size)
@@ -59,7 +61,13 @@ class Beats:
 
     def take(self, mask: Flags) -> "Beats":
         """Those that the mask selects."""
-        return Beats(self.t_ns[mask], self.on_destination[mask], self.seq[mask], self.work[mask])
+        return Beats(
+            self.t_ns[mask],
+            self.on_destination[mask],
+            self.seq[mask],
+            self.work[mask],
+            self.tsc[mask],
+        )
 
     def work_at(self, t_ns: Ints) -> Ints:
         """The work known at each moment: that of the last beat which had arrived (else the first)."""
@@ -93,6 +101,7 @@ class Seen:
             on_destination=(table["side"] == "destination").to_numpy(np.bool_),
             seq=table["seq"].to_numpy(np.int64),
             work=table[columns].to_numpy(np.int64).reshape(len(table), len(columns)),
+            tsc=table["tsc"].to_numpy(np.uint64).astype(np.int64),
         )
 
     @cached_property

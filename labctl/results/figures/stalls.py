@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from labctl.results.figures.load import changing
 from labctl.results.figures.seen import Ints, Seen, Span, figure
 
 FLOOR_NS = 5_000_000
@@ -49,7 +50,7 @@ def _find(seen: Seen) -> list[Stall] | None:
         limit = threshold_ns(seen, vcpu)
         if limit is None or (vcpu and not seen.record.asked("guest", "write_rate_bytes_per_s")):
             continue
-        for start, end in _standstills(seen, vcpu):
+        for start, end in _working_gaps(seen, vcpu):
             inside = start < seen.migration.end_ns and end > seen.migration.start_ns
             if inside and end - start > limit:
                 span = Span(int(start), int(end))
@@ -61,12 +62,23 @@ def threshold_ns(seen: Seen, vcpu: int) -> float | None:
     """What a gap of this vCPU must exceed; None when too few gaps were seen before the migration."""
     if seen.baseline is None:
         return None
-    gaps = _standstills(seen, vcpu)
+    gaps = _working_gaps(seen, vcpu)
     before = (gaps[:, 0] >= seen.baseline.start_ns) & (gaps[:, 1] <= seen.baseline.end_ns)
     lengths = (gaps[:, 1] - gaps[:, 0])[before]
     if lengths.size < ENOUGH_GAPS:
         return None
     return max(FLOOR_NS, 3 * float(np.quantile(lengths, 0.999)))
+
+
+def _working_gaps(seen: Seen, vcpu: int) -> Ints:
+    """The gaps of a vCPU without the time in which it was asked to write nothing (taken from their start)."""
+    gaps = _standstills(seen, vcpu)
+    load = changing(seen)
+    if vcpu == 0 or load is None:
+        return gaps
+    busy = load.busy_ns(gaps[:, 1]) - load.busy_ns(gaps[:, 0])
+    worked = np.minimum(busy, gaps[:, 1] - gaps[:, 0])
+    return np.column_stack((gaps[:, 1] - worked, gaps[:, 1]))
 
 
 def _standstills(seen: Seen, vcpu: int) -> Ints:
