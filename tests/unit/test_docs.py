@@ -95,14 +95,19 @@ def test_every_command_that_is_shown_exists(path: Path) -> None:
                 assert [o for o in options if o not in said and o != "--log-file"] == [], words
 
 
+def parse_name(text: str) -> str:
+    return text.splitlines()[0].removeprefix("name: ")
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
-def test_every_campaign_that_is_shown_whole_loads(path: Path) -> None:
-    for kind, text in CODE.findall(path.read_text()):
+def test_every_campaign_that_is_shown_whole_loads_or_its_faults_are_shown(path: Path) -> None:
+    page = path.read_text()
+    for kind, text in CODE.findall(page):
         if kind == "yaml" and text.startswith("name:"):
             try:
-                parse_campaign(text)
+                parse_campaign(text, f"{parse_name(text)}.yaml")
             except CampaignError as error:
-                pytest.fail(f"{path.name}: {error}")
+                assert str(error) in page
 
 
 def test_the_script_of_the_how_to_runs(
