@@ -7,7 +7,7 @@ A field's name in a file is its Python name without the unit: `memory: 256MiB` i
 import re
 from dataclasses import replace
 from itertools import accumulate, pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -35,7 +35,8 @@ PATTERN = choice("sequential", "random", "zipf", "once")
 CONTENT = choice("random", "zero", "constant", "delta")
 FILL = choice("zero", "constant", "random")
 GUEST_KIND = choice("builtin")
-BUILT_IN_NAMES = ("stop_and_copy", "precopy", "postcopy", "hybrid")
+AlgorithmKind = Literal["stop_and_copy", "precopy", "postcopy", "hybrid"]
+BUILT_IN_NAMES: tuple[str, ...] = get_args(AlgorithmKind)
 """The kinds of algorithm, and the variants that every campaign has."""
 ALGORITHM_KIND = choice(*BUILT_IN_NAMES)
 TRANSPORT = choice("tcp", "rdma")
@@ -85,7 +86,6 @@ AFTER_TIME = DURATION.within(0.001, 86_400)
 PER_CENT = COUNT.within(1, 99)
 OBSERVED = DURATION.within(0.1, 3_600)
 
-AlgorithmKind = Literal["stop_and_copy", "precopy", "postcopy", "hybrid"]
 Transport = Literal["tcp", "rdma"]
 Pattern = Literal["sequential", "random", "zipf", "once"]
 Content = Literal["random", "zero", "constant", "delta"]
