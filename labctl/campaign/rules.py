@@ -12,6 +12,7 @@ from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.cells import Cell
 from labctl.campaign.factors import FACTORS
 from labctl.campaign.option_rules import OPTION_RULES
+from labctl.campaign.proven_rules import PROVEN_RULES
 from labctl.campaign.rule import Ends, Refusal, Rule
 from labctl.campaign.specs import PAGE_BYTES, GuestSpec, working_set_room
 from labctl.units import format_size
@@ -229,6 +230,7 @@ RULES: tuple[Rule, ...] = (
         "what the message says; otherwise leave the cell out, or use another QEMU.",
         by_ends=_qemu_refuses,
     ),
+    *PROVEN_RULES,
     Rule(
         "host-memory",
         "The machines do not fit the memory that the hosts have left.",

@@ -1,0 +1,94 @@
+"""Rules on what QEMU accepts and then breaks: asking it cannot tell, so each names a condition that was proven on the binaries.
+
+These are the only rules that know a version. Each was shown both ways by real migrations: what it refuses breaks, and the
+nearest that it allows works (`python -m tests.combinations`; docs/reference/qemu-versions.md has what was found).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from labctl.campaign.asked import asked_capabilities
+from labctl.campaign.capabilities import Capabilities
+from labctl.campaign.cells import Cell
+from labctl.campaign.rule import Ends, Rule
+
+SAYS_SO = (10, 0)
+"""the oldest QEMU known to refuse by itself what it cannot do with multifd"""
+LOSES_WRITES = (11, 1)
+"""the oldest QEMU in which postcopy was seen to lose writes under TCG; 10.0 does not"""
+
+
+def version_of(end: Capabilities) -> tuple[int, int]:
+    """Major and minor number of an end's QEMU; what cannot be read is taken for new."""
+    numbers = end.qemu_version.split(".")
+    if len(numbers) < 2 or not (numbers[0].isdigit() and numbers[1].isdigit()):
+        return (99, 0)
+    return int(numbers[0]), int(numbers[1])
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """Refuses capabilities together where one of the ends is such a QEMU."""
+
+    asked: frozenset[str]
+    where: Callable[[Capabilities], bool]
+    what_happens: str
+
+    def __call__(self, cell: Cell, ends: Ends) -> str | None:
+        """The reason, or None."""
+        if not self.asked <= asked_capabilities(cell):
+            return None
+        for role, end in ends.roles():
+            if self.where(end):
+                return f"QEMU {end.qemu_version} at the {role} {self.what_happens}"
+        return None
+
+
+def _old(end: Capabilities) -> bool:
+    return version_of(end) < SAYS_SO
+
+
+def _loses_writes(end: Capabilities) -> bool:
+    return end.accelerator == "tcg" and version_of(end) >= LOSES_WRITES
+
+
+PROVEN_RULES: tuple[Rule, ...] = (
+    Rule(
+        "multifd-postcopy-breaks",
+        "multifd and postcopy are asked for together of a QEMU older than 10.0, which accepts that and "
+        "breaks.",
+        "7.2 sets both and migrates; at the end of postcopy the destination fails an assertion in "
+        "`yank_unregister_instance` and the machine is lost. With `preempt` it hangs. 10.0 refuses "
+        "the two (then the rule `multifd-postcopy` says so), 11.1 can do it.",
+        "set `multifd_channels: 0` for postcopy and hybrid, or use a QEMU that allows both.",
+        by_ends=Breaks(
+            frozenset({"multifd", "postcopy-ram"}),
+            _old,
+            "accepts multifd with postcopy, and loses the machine",
+        ),
+    ),
+    Rule(
+        "multifd-xbzrle-ignored",
+        "multifd and XBZRLE are asked for together of a QEMU older than 10.0, which accepts that and "
+        "ignores XBZRLE.",
+        "7.2 sets both and migrates, and its cache's counters stay at 0: no page was looked at. 10.0 "
+        "and 11.1 refuse the two.",
+        "set one of the two; variants under `algorithms` compare them.",
+        by_ends=Breaks(
+            frozenset({"multifd", "xbzrle"}), _old, "accepts XBZRLE with multifd, and ignores it"
+        ),
+    ),
+    Rule(
+        "postcopy-loses-writes",
+        "Postcopy is asked for of QEMU 11.1 or newer under TCG, which loses writes of the guest.",
+        "11.1.3 synchronises its dirty bitmap a second time as the migration begins, when postcopy is "
+        "on; what the guest wrote to a page between that and the switch, some 50 ms, was lost in about "
+        "half of the migrations that were checked, and the guest went on with older pages. 10.0.13 "
+        "lost none. It was not seen under KVM, which was not at hand.",
+        "use KVM, or an older QEMU for postcopy and hybrid.",
+        by_ends=Breaks(
+            frozenset({"postcopy-ram"}), _loses_writes, "loses writes in postcopy under TCG"
+        ),
+    ),
+)
+"""These rules, in the order in which they are tried."""
