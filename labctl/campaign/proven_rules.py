@@ -1,7 +1,7 @@
 """Rules on what QEMU accepts and then breaks: asking it cannot tell, so each names a condition that was proven on the binaries.
 
 These are the only rules that know a version. Each was shown both ways by real migrations: what it refuses breaks, and the
-nearest that it allows works (`python -m tests.combinations`; docs/reference/qemu-versions.md has what was found).
+nearest that it allows works (`python -m tests.combinations`).
 """
 
 from collections.abc import Callable

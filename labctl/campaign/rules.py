@@ -1,8 +1,9 @@
 """What cannot be done, and why: the rules that mark a cell of a plan as unsupported.
 
 A rule is a pure function of the cell and of what the source and the destination said they can do.
-Without capabilities (a plan made offline) a rule that needs them says nothing. Nothing here knows a
-version of QEMU: a combination is refused because the QEMU at hand refused it when it was asked.
+Without capabilities (a plan made offline) a rule that needs them says nothing. A combination is
+refused because the QEMU at hand refused it when it was asked; what it accepts and then breaks it
+cannot tell, and only those rules know a version: see `labctl.campaign.proven_rules`.
 """
 
 from collections.abc import Iterator

@@ -40,11 +40,8 @@ GO_ON_WHEN_COMPLETED: Final = Rule("resume", COMPLETED, (CONT,))
 
 
 def after_pass(passes: int) -> dict[str, Any]:
-    """After `passes` whole passes: QEMU tells pass 1 as it begins, so n passes are over at the start of n + 1.
-
-    Counted by MIGRATION_PASS; `dirty-sync-count` is not rounds (precopy was seen to end at 3 after one).
-    """
-    return {"event": "MIGRATION_PASS", "field": "pass", "at_least": passes + 1}
+    """After `passes` whole passes; `labctl.node.passes` says how they are counted."""
+    return {"passes": passes}
 
 
 class Algorithm(Protocol):

@@ -3,14 +3,14 @@
 A schedule is data, made by the controller::
 
     {"start": [{"execute": "migrate", "arguments": {...}}],
-     "rules": [{"name": "switch", "when": {"event": "MIGRATION_PASS", "field": "pass", "at_least": 2}, "unless": ["limit"],
+     "rules": [{"name": "switch", "when": {"passes": 1}, "unless": ["limit"],
                 "do": [{"execute": "migrate-start-postcopy"}]},
                {"name": "limit", "when": {"elapsed_s": 10.0}, "unless": ["switch"], "do": [{"execute": "migrate_cancel"}]}],
      "ends": ["completed", "failed", "cancelled"],
      "hard_limit_s": 60.0}
 
-A rule waits for an event, for a time since the start (``elapsed_s``), or for a stall (``stall_per_cent``): the first pass that
-begins with less than so many per cent fewer bytes to send than the pass before it did, asked of QEMU as the pass begins.
+A rule waits for an event, for a time since the start (``elapsed_s``), for whole passes over the memory (``passes``), or for a stall
+(``stall_per_cent``): the first pass that begins with less than so many per cent fewer bytes to send than the pass before it did.
 
 Each rule fires at most once, and not after a rule it names under ``unless`` — save one whose command QEMU has refused,
 which then hinders nothing: a switch that was not made must not keep the limit from cancelling. The schedule ends with the
@@ -25,6 +25,7 @@ from collections.abc import Coroutine
 from typing import Any, Callable
 
 from .machine import Machine
+from .passes import Passes
 from .protocol import RequestError
 
 COMMAND_TIMEOUT_S = 30.0
@@ -47,7 +48,10 @@ class ScheduleRunner:
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._timers: list[asyncio.TimerHandle] = []
         self._doing: set[asyncio.Task[None]] = set()
-        self._remaining: int | None = None
+        self._passes = Passes()
+        self._counts_passes = any(
+            {"passes", "stall_per_cent"} & set(rule["when"]) for rule in schedule["rules"]
+        )
 
     def arm(self) -> None:
         """Listen to the machine, so that the rules can fire."""
@@ -107,8 +111,8 @@ class ScheduleRunner:
         for rule in self._schedule["rules"]:
             if matches(rule["when"], event):
                 self._fire(rule)
-            elif "stall_per_cent" in rule["when"] and event["name"] == "MIGRATION_PASS":
-                self._start(self._look_for_stall(rule))
+        if event["name"] == "MIGRATION_PASS" and self._counts_passes:
+            self._start(self._count_pass())
         if event["name"] in ("STOP", "RESUME"):
             self._tell("runstate", {"event": event["name"], "t_ns": t_ns})
         if event["name"] == "MIGRATION":
@@ -141,18 +145,22 @@ class ScheduleRunner:
         self._doing.add(task)
         task.add_done_callback(self._doing.discard)
 
-    async def _look_for_stall(self, rule: dict[str, Any]) -> None:
-        """What is left at the start of this pass, against the start of the one before."""
+    async def _count_pass(self) -> None:
+        """QEMU has announced a pass: ask what was sent and what is left, and fire the rules that wait for passes."""
         try:
             reply = await self._machine.execute(
                 "query-migrate", timeout_s=COMMAND_TIMEOUT_S, quiet=True
             )
         except RequestError:
             return  # a migration that ended meanwhile has no next pass
-        left = reply.get("ram", {}).get("remaining")
-        before, self._remaining = self._remaining, left
-        if stalled(before, left, rule["when"]["stall_per_cent"]) and not self._ended.done():
-            self._fire(rule)
+        if not self._passes.announced(reply) or self._ended.done():
+            return
+        for rule in self._schedule["rules"]:
+            when = rule["when"]
+            if ("passes" in when and self._passes.over >= when["passes"]) or (
+                "stall_per_cent" in when and self._passes.stalled(when["stall_per_cent"])
+            ):
+                self._fire(rule)
 
     async def _do(self, rule: dict[str, Any]) -> None:
         for command in rule["do"]:
@@ -169,18 +177,6 @@ class ScheduleRunner:
                     for later in hindered:
                         self._fire(later)
                 return
-
-
-def stalled(before: int | None, left: int | None, per_cent: float) -> bool:
-    """Whether a pass has made less progress than that.
-
-    OpenStack Nova's rule, with 10 per cent: ``should_switch_to_postcopy`` in nova/virt/libvirt/migration.py, and the
-    documentation of ``live_migration_permit_post_copy``. Nova compares what libvirt says is left whenever it asks; here it is
-    compared from one pass's start to the next one's.
-    """
-    if not before or left is None:
-        return False
-    return 100 * (before - left) / before < per_cent
 
 
 def matches(when: dict[str, Any], event: dict[str, Any]) -> bool:

@@ -23,7 +23,7 @@ from tests.unit.test_campaign_models import campaign
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "rules.md"
 ABLE = Capabilities(
     host="a",
-    qemu_version="7.2.22",
+    qemu_version="10.0.13",
     qemu_path="/usr/bin/qemu-system-x86_64",
     accelerator="tcg",
     machine_type="pc-q35-7.2",
@@ -184,6 +184,37 @@ def test_what_the_qemu_at_hand_refuses(refusals: Mapping[str, str], rule: str) -
     found = refused(both, able(refused=refusals), ABLE)
     assert found.split(":")[0] == rule
     assert not rule or found.endswith(": no")
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "rule"),
+    [
+        ("7.2.22", {"kind": "postcopy", "multifd_channels": 2}, "multifd-postcopy-breaks"),
+        ("7.2.22", {"kind": "hybrid", "multifd_channels": 2}, "multifd-postcopy-breaks"),
+        ("7.2.22", {"kind": "precopy", "multifd_channels": 2}, ""),
+        (
+            "7.2.22",
+            {"kind": "precopy", "multifd_channels": 2, "xbzrle_cache": "1MiB"},
+            "multifd-xbzrle-ignored",
+        ),
+        ("10.0.13", {"kind": "postcopy", "multifd_channels": 2}, ""),
+        ("10.0.13", {"kind": "postcopy"}, ""),
+        ("11.1.3", {"kind": "postcopy"}, "postcopy-loses-writes"),
+        ("11.1.3", {"kind": "precopy"}, ""),
+        ("unknown", {"kind": "precopy", "multifd_channels": 2}, ""),
+    ],
+)
+def test_what_breaks_though_qemu_accepts_it(
+    version: str, options: Mapping[str, Any], rule: str
+) -> None:
+    known = able(
+        qemu_version=version, migration_capabilities=[*ABLE.migration_capabilities, "xbzrle"]
+    )
+    assert refused(variant(**options), known, known).partition(":")[0] == rule
+    assert refused(variant(**options), ABLE, known).partition(":")[0] == rule or "xbzrle" in rule
+    on_kvm = known.model_copy(update={"accelerator": "kvm"})
+    if rule == "postcopy-loses-writes":
+        assert not refused(variant(**options), on_kvm, on_kvm)
 
 
 def test_host_memory() -> None:
