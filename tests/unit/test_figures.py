@@ -590,7 +590,8 @@ def test_the_designs_columns_stand_in_their_order() -> None:
 def test_every_figure_says_what_it_is(column: Column) -> None:
     assert column.definition.endswith(".")
     assert column.source
-    for suffix, unit in (("_ms", "ms"), ("_bytes", "bytes"), ("_per_s", "bytes/s"), ("_s", "s")):
+    units = {"_ms": "ms", "_bytes": "bytes", "_per_s": "bytes/s", "_s": "s", "_percent": "%"}
+    for suffix, unit in units.items():
         if column.name.endswith(suffix):
             assert column.unit == unit
             break

@@ -23,7 +23,7 @@ def multifd_connections(seen: Seen) -> int | None:
     return _seen(seen, "multifd", "connections")
 
 
-@figure("int", "pages", source="trial.json: evidence.xbzrle")
+@figure("int", "", source="trial.json: evidence.xbzrle")
 def xbzrle_pages(seen: Seen) -> int | None:
     """Pages of which only the difference was sent."""
     return _seen(seen, "xbzrle", "pages")
@@ -35,13 +35,13 @@ def xbzrle_bytes(seen: Seen) -> int | None:
     return _seen(seen, "xbzrle", "bytes")
 
 
-@figure("int", "pages", source="trial.json: evidence.xbzrle")
+@figure("int", "", source="trial.json: evidence.xbzrle")
 def xbzrle_cache_misses(seen: Seen) -> int | None:
     """Pages sent whole because the cache did not hold what was sent of them before."""
     return _seen(seen, "xbzrle", "cache_misses")
 
 
-@figure("int", "pages", source="trial.json: evidence.xbzrle")
+@figure("int", "", source="trial.json: evidence.xbzrle")
 def xbzrle_overflows(seen: Seen) -> int | None:
     """Pages sent whole because their difference was larger."""
     return _seen(seen, "xbzrle", "overflows")
