@@ -1,5 +1,7 @@
 """What a host can do, as found by asking it: what the rules of a plan are given."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -23,6 +25,8 @@ class Capabilities(BaseModel):
     """a process of the kind that runs QEMU may handle page faults of the kernel"""
     memory_available_bytes: int
     cpus: int
+    zero_copy: bool = True
+    """the link carries what was sent without a copy; a veth pair does not"""
     rdma: bool = False
     """an RDMA device is there and QEMU can use it"""
     others: dict[str, "Capabilities"] = Field(default_factory=dict)
@@ -30,6 +34,11 @@ class Capabilities(BaseModel):
 
     missing: str | None = None
     """why there is no such QEMU; then nothing else here was asked of it"""
+
+    def with_each(self, **changes: Any) -> "Capabilities":
+        """The same with changes that hold whatever QEMU is used."""
+        others = {path: with_it.with_each(**changes) for path, with_it in self.others.items()}
+        return self.model_copy(update={**changes, "others": others})
 
     def of(self, qemu: str | None) -> "Capabilities":
         """Those with the QEMU of that path, or with the lab's own."""

@@ -100,6 +100,12 @@ def _rdma(cell: Cell, ends: Ends) -> str | None:
     return f"no RDMA at the {' and the '.join(without)}" if without else None
 
 
+def _zero_copy(cell: Cell, ends: Ends) -> str | None:
+    if cell.algorithm.zero_copy and not ends.source.zero_copy:
+        return "the kernel copies what crosses this link (a veth pair)"
+    return None
+
+
 def _missing(cell: Cell, ends: Ends) -> str | None:
     for role, end in ends.roles():
         missing = sorted(asked_capabilities(cell) - set(end.migration_capabilities))
@@ -230,6 +236,15 @@ RULES: tuple[Rule, ...] = (
         "Each was tried on both sides before the plan was made; the reason is QEMU's own message.",
         "what the message says; otherwise leave the cell out, or use another QEMU.",
         by_ends=_qemu_refuses,
+    ),
+    Rule(
+        "zero-copy-copied",
+        "`zero_copy` is set, and the link of the lab is one on which the kernel copies.",
+        "The embedded lab's link is a veth pair: what is sent without a copy is copied when it reaches "
+        "the other end, which QEMU counts (`dirty-sync-missed-zero-copy`) and which costs more than "
+        "not to ask for it.",
+        "use a lab of two hosts, or leave the option out.",
+        by_ends=_zero_copy,
     ),
     *PROVEN_RULES,
     Rule(

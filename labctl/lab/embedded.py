@@ -57,6 +57,8 @@ class EmbeddedOpener:
         accelerators: Accelerators = {}
         for name, node in (("a", a), ("b", b)):
             capabilities, probe = probe_host(node, variables, kernel, self.questions, accelerators)
+            # On a veth pair the kernel copies what zero-copy was asked for.
+            capabilities = capabilities.with_each(zero_copy=False)
             probe["guest_sha256"] = guest_sha256(image)
             ends[name] = End(name, node, INTERFACE, ADDRESSES[name], kernel, capabilities, probe)
         return Pair("a-b", ends["a"], ends["b"], observer, who, shared, one_clock=True)
