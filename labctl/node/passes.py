@@ -1,7 +1,7 @@
 """Passes over the memory, counted by what was sent.
 
 QEMU announces MIGRATION_PASS whenever it has synchronised its dirty bitmap. In 10.0 that is when a pass ends; 11.1 does it
-every 50 to 80 ms where postcopy is on (22 times within the first pass of a machine of 64 MiB). So an announcement counts as the
+every 50 to 80 ms where postcopy is on (17 times within the first pass of a machine of 64 MiB). So an announcement counts as the
 end of a pass only when as much has been sent since the pass began as was left then.
 """
 
