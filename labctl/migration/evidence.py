@@ -97,17 +97,13 @@ def _thread_names(text: str | None) -> Iterable[str]:
     return (name.rpartition("/")[0] for name in json.loads(text or "{}"))
 
 
-def _multifd(spec: AlgorithmSpec, course: Course) -> Evidence:
+def _multifd(_spec: AlgorithmSpec, course: Course) -> Evidence:
     senders = {name for name in course.source_threads if _MULTIFD_SENDER.fullmatch(name)}
     sent = course.ram.get("multifd-bytes", 0)
     seen = {"bytes": sent, "connections": len(senders)}
     if not sent:
         return Evidence(seen, "multifd's connections have sent nothing")
-    # Threads are listed every 50 ms: those of a short migration may be missed, but not some of them.
-    if senders and len(senders) != spec.multifd_channels:
-        return Evidence(
-            seen, f"multifd has used {len(senders)} connections, not {spec.multifd_channels}"
-        )
+    # Connections are told only: threads are listed every 50 ms, and one may be met before it has its name.
     return Evidence(seen)
 
 

@@ -116,7 +116,7 @@ def test_what_is_allowed_works(version: str, name: str, pair: Pair) -> None:
     channels = WORKS[name].get("multifd_channels")
     if channels:
         assert raw.evidence["multifd"]["bytes"] > 0
-        assert raw.evidence["multifd"]["connections"] in (0, channels)
+        assert raw.evidence["multifd"]["connections"] <= channels
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ MULTIFD = {"multifd_channels": 2}
         (1, ["mig/src/send_0", "mig/src/send_1", "mig/src/main"], ""),
         (1, [], ""),
         (0, ["multifdsend_0", "multifdsend_1"], "sent nothing"),
-        (1, ["mig/src/send_0"], "1 connections, not 2"),
+        (1, ["mig/src/send_0"], ""),
     ],
 )
 def test_multifd(sent: int, threads: list[str], fault: str) -> None:
