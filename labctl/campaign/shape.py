@@ -64,7 +64,9 @@ def shape(data: Mapping[Any, Any]) -> Shape:
     shaper.variants_own(own)
     shaper.matrix(data.get("matrix", {}))
     shaper.qemus_own()
-    if data.get("qemu") is not None:
+    if isinstance(data.get("qemu"), list | tuple):
+        shaper.problem(("qemu",), "`qemu` is a list", "write `matrix: {qemu: [...]}`")
+    elif data.get("qemu") is not None:
         shaper.level(("qemu",), "qemu", data["qemu"])
     if "algorithm" in data:
         shaper.level(("algorithm",), "algorithm", data["algorithm"])

@@ -57,6 +57,7 @@ def test_the_variant_of_the_issue_loads_and_survives() -> None:
         ("algorithms: {h: {kind: precopy, xbzrle_cache: 3MiB}}", "not a power of two", "2MiB"),
         ("algorithms: {h: {kind: precopy, multifd_compression: lz4}}", "not one of", ""),
         ("algorithms: {h: {kind: precopy, auto_converge_max: 100}}", "too large", "99"),
+        ("qemu: [/a, /b]", "is a list", "write `matrix: {qemu: [...]}`"),
         ("qemu: new", "is no name under `qemus`", ""),
         ("qemus: {new: qemu-system-x86_64}", "not a path", "whole path"),
         ("qemus: {/a: /b}", "is a path, not a name", ""),
