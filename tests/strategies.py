@@ -7,9 +7,11 @@ from collections.abc import Collection
 from typing import Any
 
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from labctl.campaign import Campaign, Capabilities, dump_campaign
 from labctl.campaign.factors import FACTORS, scalar_fields
+from labctl.campaign.profiles import BurstSpec, ProfileSpec, StepSpec
 from labctl.campaign.scalars import NONE, Scalar
 from labctl.campaign.specs import (
     PAGE_BYTES,
@@ -90,7 +92,7 @@ OWN: dict[str, st.SearchStrategy[str]] = {
     # A working set that no memory can hold is a fault, so that both stay small.
     "memory": _scaled(32, 8192, MIB),
     "working_set": _scaled(1, 4096, PAGE_BYTES),
-    # A name of the campaign's own, and none is given; profiles have tests of their own.
+    # Another is a name of the campaign's own.
     "profile": st.just("constant"),
     "vcpu_parts": st.sampled_from(["equal", "1", "3:1", "1:1:1", "99:1"]),
     # A name has to stand under `qemus`.
@@ -154,6 +156,36 @@ def switches() -> st.SearchStrategy[dict[str, str]]:
     )
 
 
+def _part(model: type[Spec]) -> st.SearchStrategy[dict[str, str]]:
+    """The mapping of a part of a profile, whole."""
+    return st.fixed_dictionaries(
+        {field.key: texts_of(field.scalar) for field in scalar_fields("", model)}
+    )
+
+
+def _writes(profile: dict[str, Any]) -> bool:
+    """Whether it is a profile: its time has an end, and it writes at all."""
+    try:
+        ProfileSpec.model_validate(profile)
+    except ValidationError:
+        return False
+    return True
+
+
+profiles = st.one_of(
+    st.fixed_dictionaries({"burst": _part(BurstSpec)}),
+    st.fixed_dictionaries({"steps": st.lists(_part(StepSpec), min_size=1, max_size=3)}),
+).filter(_writes)
+"""How a write rate changes over time; traces are files, and have tests of their own."""
+
+qemus = st.dictionaries(
+    st.from_regex(r"[a-z][a-z0-9_.-]{0,8}", fullmatch=True).filter(lambda name: name != NONE),
+    st.from_regex(r"/[A-Za-z0-9_./-]{1,20}", fullmatch=True),
+    max_size=2,
+)
+"""Names for paths of QEMUs."""
+
+
 @st.composite
 def campaign_data(draw: st.DrawFn) -> dict[str, Any]:
     """The plain data of a legal campaign file."""
@@ -206,9 +238,21 @@ def campaign_data(draw: st.DrawFn) -> dict[str, Any]:
         "timing": section("timing"),
     }
     data |= draw(st.fixed_dictionaries({}, optional=optional))
+    _named(draw, data)
     if matrix:
         _shape(draw, data, variants)
     return data
+
+
+def _named(draw: st.DrawFn, data: dict[str, Any]) -> None:
+    """Profiles and QEMUs of the campaign's own, and their use, now and then."""
+    if draw(st.booleans()):
+        data["profiles"] = draw(st.dictionaries(variant_names, profiles, min_size=1, max_size=2))
+        data["profiles"].pop("constant", None)
+        data["guest"]["profile"] = draw(st.sampled_from(["constant", *data["profiles"]]))
+    if draw(st.booleans()):
+        data["qemus"] = draw(qemus)
+        data["qemu"] = draw(st.sampled_from([NONE, *data["qemus"]]))
 
 
 def _shape(draw: st.DrawFn, data: dict[str, Any], variants: list[str]) -> None:

@@ -26,7 +26,6 @@ from labctl.campaign.specs import (
     CONSTANT,
     PROFILE,
     AlgorithmSpec,
-    Spec,
     file_name_of,
 )
 from labctl.errors import CampaignError, InputError
@@ -89,7 +88,9 @@ def sets(variant: Mapping[Any, Any], option: Factor) -> bool:
     if option.inside:  # its forms exclude each other: any of them stands in the way
         default = AlgorithmSpec.model_fields[option.inside].default
         said = variant.get(option.inside, default)
-        return bool(said not in (default, _as_written(default)))
+        if isinstance(said, Mapping):
+            said = _as_written(said)
+        return bool(said not in (default, _as_written(default.model_dump())))
     said = variant.get(option.key, variant.get(option.field))
     if said is None:
         return False
@@ -99,11 +100,9 @@ def sets(variant: Mapping[Any, Any], option: Factor) -> bool:
         return False
 
 
-def _as_written(spec: Spec) -> dict[str, str]:
-    """A model as a file would give it."""
-    return {
-        file_name_of(name): str(value) for name, value in spec.model_dump(exclude_none=True).items()
-    }
+def _as_written(data: Mapping[Any, Any]) -> dict[str, str]:
+    """A mapping as a file would give it: what a model has, and does not say, is left out."""
+    return {file_name_of(str(key)): str(value) for key, value in data.items() if value is not None}
 
 
 class _Shaper:

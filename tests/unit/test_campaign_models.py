@@ -104,3 +104,12 @@ def test_the_seed_follows_the_content_unless_it_is_given() -> None:
 def test_source_text_is_no_part_of_the_content() -> None:
     text = "# a remark\n" + dump_campaign(campaign())
     assert parse_campaign(text).order_seed == campaign().order_seed
+
+
+def test_a_switch_that_varies_survives_json() -> None:
+    """A variant's own switch is the default there, and none that stands in the matrix's way."""
+    own = {"h": {"kind": "hybrid"}}
+    matrix = {"algorithm": ["h"], "switch.after_passes": ["1", "2"]}
+    before = campaign(algorithms=own, matrix=matrix)
+    assert Campaign.model_validate_json(before.model_dump_json()) == before
+    assert Campaign.model_validate(before.model_dump()) == before

@@ -17,7 +17,7 @@ from tests.unit.test_stored_versions import EXAMPLES
 
 BASH = shutil.which("bash")
 COMPLETE = r"""
-eval "$(_LABCTL_COMPLETE=source_bash labctl)"
+eval "$SCRIPT"
 complete -p labctl >&2
 COMP_WORDS=("$@")
 COMP_CWORD=$(($# - 1))
@@ -49,6 +49,24 @@ def environment(here: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONPATH": root, "HOME": str(here)}
 
 
+SCRIPTS: dict[str, str] = {}
+
+
+def script(here: Path, shell: str) -> str:
+    """What a shell is to source, printed by labctl; asked once."""
+    if shell not in SCRIPTS:
+        SCRIPTS[shell] = subprocess.run(
+            ["labctl"],
+            cwd=here,
+            env=environment(here) | {"_LABCTL_COMPLETE": f"source_{shell}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+    return SCRIPTS[shell]
+
+
 def completed(here: Path, *typed: str) -> list[str]:
     """What bash offers for the last word."""
     if BASH is None:
@@ -56,7 +74,7 @@ def completed(here: Path, *typed: str) -> list[str]:
     done = subprocess.run(
         [BASH, "--norc", "--noprofile", "-c", COMPLETE, "bash", "labctl", *typed],
         cwd=here,
-        env=environment(here),
+        env=environment(here) | {"SCRIPT": script(here, "bash")},
         capture_output=True,
         text=True,
         timeout=60,
@@ -109,13 +127,4 @@ def test_it_loads_nothing_that_takes_long(here: Path) -> None:
     ("shell", "says"), [("zsh", "#compdef labctl"), ("fish", "complete --command labctl")]
 )
 def test_other_shells_have_a_script(here: Path, shell: str, says: str) -> None:
-    done = subprocess.run(
-        ["labctl"],
-        cwd=here,
-        env=environment(here) | {"_LABCTL_COMPLETE": f"source_{shell}"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert re.search(rf"^{says}", done.stdout, re.MULTILINE)
+    assert re.search(rf"^{says}", script(here, shell), re.MULTILINE)
