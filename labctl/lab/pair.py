@@ -14,9 +14,6 @@ from labctl.lab.node import Node
 Direction = str
 """`forward` or `reverse`"""
 
-_LINK_SECONDS = 0.7
-"""how long the goodput of one direction is measured"""
-
 
 @dataclass
 class End:
@@ -102,13 +99,16 @@ class Pair:
                     "link.shape", interface=end.interface, bits_per_s=spec.bandwidth_bits_per_s
                 )
             if spec not in self._links:
-                measured = {way: self._measure(*self.ends(way)) for way in ("forward", "reverse")}
+                measured = {
+                    way: self._measure(*self.ends(way), spec.bandwidth_bits_per_s)
+                    for way in ("forward", "reverse")
+                }
                 self._links[spec] = LinkState(spec, shaping, measured)
             self._current = spec
         return self._links[spec]
 
     @staticmethod
-    def _measure(source: End, destination: End) -> dict[str, Any]:
+    def _measure(source: End, destination: End, bits_per_s: int) -> dict[str, Any]:
         port = destination.node.call("link.serve", address=destination.address)["port"]
         measured: dict[str, Any] = source.node.call(
             "link.measure",
@@ -116,7 +116,7 @@ class Pair:
             interface=source.interface,
             address=destination.address,
             port=port,
-            seconds=_LINK_SECONDS,
+            bits_per_s=bits_per_s,
         )
         return measured
 

@@ -82,7 +82,7 @@ class HostServices:
         return {"port": link.LinkServer(params["address"]).port}
 
     async def _measure_link(self, params: Params) -> Any:
-        arguments = (params["interface"], params["address"], params["port"], params["seconds"])
+        arguments = (params["interface"], params["address"], params["port"], params["bits_per_s"])
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, link.measure, *arguments)
 

@@ -35,7 +35,8 @@ def link(bandwidth: str, mtu: int = 1500) -> LinkSpec:
 
 
 @pytest.mark.parametrize(
-    ("bandwidth", "mtu"), [("100Mbit/s", 1500), ("1Gbit/s", 1500), ("1Gbit/s", 9000)]
+    ("bandwidth", "mtu"),
+    [("10Mbit/s", 1500), ("100Mbit/s", 1500), ("1Gbit/s", 1500), ("1Gbit/s", 9000)],
 )
 def test_the_link_carries_what_was_asked(pair: Pair, bandwidth: str, mtu: int) -> None:
     """Both ways: payload as the headers leave it, and on the wire what was asked."""
