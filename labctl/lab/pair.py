@@ -83,9 +83,17 @@ class Pair:
         """How the link is set now; None before the first trial, and after a setting that failed."""
         return self._links[self._current] if self._current is not None else None
 
+    def link_is_up(self) -> bool:
+        """Whether both ends of the link carry packets."""
+        return all(
+            end.node.call("link.state", interface=end.interface)["up"] for end in (self.a, self.b)
+        )
+
     def set_link(self, spec: LinkSpec) -> LinkState:
-        """Shape the link as asked; the first time a setting is used it is measured, both ways."""
-        if spec != self._current:
+        """Shape the link as asked, and again when it went away since; the first time a setting is used it is measured,
+        both ways.
+        """
+        if spec != self._current or not self.link_is_up():
             self._current = None
             shaping = {}
             for end in (self.a, self.b):

@@ -35,7 +35,8 @@ class Bench:
         self._raw = raw
         self._stop = stop
         self._observing = False
-        self._died: dict[str, Future[NoReturn]] = {side: Future() for side in SIDES}
+        self._over: dict[str, Future[NoReturn]] = {side: Future() for side in SIDES}
+        self._ended: set[str] = set()
         self.beat_pipes: dict[str, str] = {}
 
     # --- to the observer ---
@@ -54,7 +55,7 @@ class Bench:
             "observe.wait", side=side, name=name, timeout_s=timeout_s, **wanted
         )
         wait_s = timeout_s + node_waits.ANSWER_GRACE_S
-        state: dict[str, Any] = self.observer.result(answer, name, wait_s, unless=self._died[side])
+        state: dict[str, Any] = self.observer.result(answer, name, wait_s, unless=self._over[side])
         return state
 
     def observed(self) -> dict[str, Any]:
@@ -123,22 +124,31 @@ class Bench:
         for side, end in self.ends.items():
             self.anchor(side, end.node.call("sample.start", interface=end.interface))
 
-    def machine_ended(self, side: str, said: dict[str, Any]) -> None:
-        """A node tells that its QEMU ended by itself: nobody needs to wait for its beats any more."""
-        log = f": {said['log']}" if said.get("log") else ""
-        if not self._died[side].done():
-            self._died[side].set_exception(
-                NodeError(
-                    f"its QEMU ended with status {said.get('returncode')}{log}",
-                    code="qemu-died",
-                    place=f"node {self.ends[side].node.name}",
-                )
-            )
+    def heard(self, side: str, event: str, said: dict[str, Any]) -> None:
+        """A node tells that its QEMU ended by itself, or its guest gave up: nobody needs to wait for its beats any more."""
+        if event == "machine-ended":
+            self._ended.add(side)
+            log = f": {said['log']}" if said.get("log") else ""
+            fault = f"its QEMU ended with status {said.get('returncode')}{log}"
+            self._over_with(side, fault, "qemu-died")
+        elif event == "guest-gave-up":
+            self._over_with(side, f"the guest gave up: {said['words']}", "guest-gave-up")
+
+    def _over_with(self, side: str, fault: str, code: str) -> None:
+        if not self._over[side].done():
+            place = f"node {self.ends[side].node.name}"
+            self._over[side].set_exception(NodeError(fault, code=code, place=place))
+
+    def heed_deaths(self) -> None:
+        """Go on only while both QEMUs and the guest are there. NodeError with what became of one that is not."""
+        for over in self._over.values():
+            if over.done():
+                over.result()
 
     @property
     def ended(self) -> frozenset[str]:
         """The sides whose QEMU has ended by itself."""
-        return frozenset(side for side, died in self._died.items() if died.done())
+        return frozenset(self._ended)
 
     def anchor(self, side: str, reply: dict[str, Any]) -> None:
         """Keep the clock anchor of a reply."""

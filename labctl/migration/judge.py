@@ -28,6 +28,8 @@ class Seen:
     """at the end its memory was still on both hosts"""
     ended: frozenset[str] = frozenset()
     """sides whose QEMU ended by itself"""
+    link_down: bool = False
+    """at the end the link carried nothing"""
 
     @property
     def torn(self) -> bool:
@@ -69,6 +71,8 @@ def judge(seen: Seen) -> Judgement:
             else "the memory was not checked"
         )
         return Judgement("failed", verdict, _with(what, seen.error))
+    if seen.link_down:
+        return Judgement("failed", verdict, f"the link is down; {_said(seen, verdict)}")
     if seen.status == "cancelled" and "limit" in seen.fired and verdict == "on_source":
         return Judgement(
             "not_converged", verdict, "not switched over within the limit of total time"
@@ -80,6 +84,11 @@ def judge(seen: Seen) -> Judgement:
             verdict,
             _with(f"the {gone}'s QEMU ended, and with it a part of the machine", seen.error),
         )
+    return Judgement("failed", verdict, _said(seen, verdict))
+
+
+def _said(seen: Seen, verdict: str) -> str:
+    """How it ended, where the machine is, and QEMU's words."""
     said = {
         "completed": "QEMU says completed",
         "cancelled": "QEMU says cancelled",
@@ -95,7 +104,7 @@ def judge(seen: Seen) -> Judgement:
         "lost": "the machine beats nowhere",
         "duplicated": "the machine runs on both hosts",
     }[verdict]
-    return Judgement("failed", verdict, _with(f"{said}; {where}", seen.error))
+    return _with(f"{said}; {where}", seen.error)
 
 
 def _with(what: str, error: str | None) -> str:

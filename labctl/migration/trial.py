@@ -168,6 +168,7 @@ class TrialRun:
         for _ in range(BASELINE_WINDOWS):
             started = time.monotonic_ns()
             self._bench.watch(window_s)
+            self._bench.heed_deaths()
             rate = self._pair.observer.call("observe.rate", since_ns=started)
             measured = rate["bytes_per_s"]
             # Up to the last beat that was counted: an answer that comes late is no part of what was judged.
@@ -277,6 +278,7 @@ class TrialRun:
             error=error or self._qemu_error(),
             split=bool(self._statuses(result) & SPLIT_STATUSES),
             ended=self._bench.ended,
+            link_down=not self._pair.link_is_up(),
         )
         self._conclude(judge(seen))
 
@@ -356,16 +358,16 @@ class TrialRun:
                 self._on_progress(data)
             elif event == "runstate" and data["event"] == "STOP":
                 self._states.follow(("switching",), data["t_ns"])
-            elif event == "machine-ended":
-                self._bench.machine_ended("source", data)
+            else:
+                self._bench.heard("source", event, data)
 
         def on_destination(event: str, data: dict[str, Any]) -> None:
             if event == "migration":
                 statuses.add(data["status"])
             elif event == "runstate" and data["event"] == "RESUME" and POSTCOPY in statuses:
                 self._states.follow(("switching", "postcopy"), data["t_ns"])
-            elif event == "machine-ended":
-                self._bench.machine_ended("destination", data)
+            else:
+                self._bench.heard("destination", event, data)
 
         self._bench.ends["source"].node.on_event = on_source
         self._bench.ends["destination"].node.on_event = on_destination

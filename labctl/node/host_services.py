@@ -27,6 +27,7 @@ class HostServices:
             "link.make": self._make_link,
             "link.configure": self._configure_link,
             "link.shape": self._shape_link,
+            "link.state": self._link_state,
             "link.describe": self._describe_link,
             "link.serve": self._serve_link,
             "link.measure": self._measure_link,
@@ -71,6 +72,9 @@ class HostServices:
 
     async def _configure_link(self, params: Params) -> Any:
         link.configure(params["interface"], params["address"], params["mtu"])
+
+    async def _link_state(self, params: Params) -> Any:
+        return {"up": link.is_up(params["interface"])}
 
     async def _shape_link(self, params: Params) -> Any:
         return link.shape(params["interface"], params["bits_per_s"])

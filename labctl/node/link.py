@@ -7,6 +7,7 @@ and never below one offloaded packet's worth of segments that a 1500 byte MTU ne
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -35,6 +36,9 @@ _LONGEST_S = 8.0
 _IDLE_PINGS = 20
 _TCP_INFO_BYTES, _TCP_INFO_MSS_AT, _TCP_INFO_DELIVERED_AT = 256, 16, 192
 """of the kernel's `struct tcp_info`: `tcpi_snd_mss`, and `tcpi_delivered` in segments"""
+_SIOCGIFFLAGS = 0x8913
+_CARRIES = 0x1 | 0x40
+"""IFF_UP and IFF_RUNNING"""
 
 
 def run(*argv: str) -> str:
@@ -81,6 +85,19 @@ def configure(interface: str, address: str, mtu: int) -> None:
     run("ip", "link", "set", "lo", "up")
     run("ip", "address", "replace", address, "dev", interface)
     run("ip", "link", "set", interface, "mtu", str(mtu), "up")
+
+
+def is_up(interface: str) -> bool:
+    """Whether an interface carries packets: it is up, and so is what it is joined to. False when there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        asked = struct.pack("=16sh14x", interface.encode(), 0)
+        try:
+            flags: int = struct.unpack_from(
+                "=h", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, asked), 16
+            )[0]
+        except OSError:
+            return False
+    return flags & _CARRIES == _CARRIES
 
 
 def burst_bytes(bits_per_s: int) -> int:
@@ -180,7 +197,11 @@ def measure(interface: str, address: str, port: int, bits_per_s: int) -> dict[st
                 payload = memoryview(os.urandom(1 << 18))
                 _send_for(stream, payload, warm_up_s)
                 loaded.set()
-                delivered, before, started = _delivered_bytes(stream), qdisc.read(), time.monotonic()
+                delivered, before, started = (
+                    _delivered_bytes(stream),
+                    qdisc.read(),
+                    time.monotonic(),
+                )
                 _send_for(stream, payload, seconds)
                 delivered, after = _delivered_bytes(stream) - delivered, qdisc.read()
                 elapsed = time.monotonic() - started

@@ -24,6 +24,7 @@ from .protocol import RequestError
 KILL_TIMEOUT_S = 10.0
 _REAP_S = 0.5
 _BEATS_FDSET = 1
+_WORDS_BYTES = 4096
 TCG_PADDING_BYTES = 8192
 """Added to a machine's memory under TCG. QEMU before 9.0 loses writes during precopy under TCG where a RAM block is a
 multiple of 64 pages: its bitmap sync then takes a path that clears dirty bits and leaves the TLB (QEMU commit 03bfc2188f;
@@ -127,6 +128,8 @@ class Machine:
         self.commands: list[dict[str, Any]] = []
         self.hooks: list[EventHook] = []
         self.ended = asyncio.Event()
+        self.gave_up = asyncio.Event()
+        self.guest_words = ""
         self.returncode: int | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._qmp = QMPClient(spec["name"])
@@ -186,6 +189,7 @@ class Machine:
         self._tasks.append(asyncio.ensure_future(self._reap()))
         await self._connect(qmp[0], timeout_s)
         self._tasks.append(asyncio.ensure_future(self._collect_events()))
+        asyncio.get_running_loop().add_reader(self._guest.fileno(), self._hear_guest)
 
     async def _connect(self, qmp: socket.socket, timeout_s: float) -> None:
         connecting = asyncio.ensure_future(self._qmp.connect(qmp))
@@ -287,6 +291,20 @@ class Machine:
                 "qemu-died", f"the guest's command line is closed: {error}"
             ) from None
 
+    def _hear_guest(self) -> None:
+        """The guest says nothing but why it cannot go on, in one line."""
+        assert self._guest is not None
+        try:
+            said = self._guest.recv(_WORDS_BYTES)
+        except OSError:
+            said = b""
+        if not said:
+            asyncio.get_running_loop().remove_reader(self._guest.fileno())
+            return
+        self.guest_words += said.decode("ascii", "replace")
+        if "\n" in self.guest_words:
+            self.gave_up.set()
+
     def log_tail(self) -> str:
         """The end of what QEMU printed."""
         if self._log is None or not self._log.exists():
@@ -310,6 +328,8 @@ class Machine:
         self.ended.set()
         with contextlib.suppress(QMPError, OSError, EOFError, asyncio.TimeoutError):
             await asyncio.wait_for(self._qmp.disconnect(), 1.0)
+        if self._guest is not None:
+            asyncio.get_running_loop().remove_reader(self._guest.fileno())
         for ours in (self._guest, self.sampling_monitor):
             if ours is not None:
                 ours.close()

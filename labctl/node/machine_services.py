@@ -11,6 +11,9 @@ from .protocol import RequestError, event
 from .sampler import Sampler
 from .services import Handler, Params, Place, Send, anchor
 
+_SPEAKER = "labctl guest: "
+"""how the guest's last words begin"""
+
 
 class MachineServices:
     """Holds the machine, and with it what samples and migrates it."""
@@ -21,7 +24,7 @@ class MachineServices:
         self._machine: Machine | None = None
         self._sampler: Sampler | None = None
         self._runner: ScheduleRunner | None = None
-        self._death: asyncio.Future[None] | None = None
+        self._reports: list[asyncio.Future[None]] = []
         # An end that comes while the machine still starts waits for it: else it would end nothing.
         self._turn = asyncio.Lock()
         self.handlers: dict[str, Handler] = {
@@ -48,7 +51,10 @@ class MachineServices:
             machine = await Machine.start(spec, log, params["timeout_s"])
             self._machine = machine
             self._place.state.add(machine.pid, spec["name"])
-            self._death = asyncio.ensure_future(self._report_death(machine))
+            self._reports = [
+                asyncio.ensure_future(report(machine))
+                for report in (self._report_death, self._report_words)
+            ]
         return {"pid": machine.pid, "argv": machine.argv, "user": machine.user}
 
     async def _report_death(self, machine: Machine) -> None:
@@ -56,6 +62,11 @@ class MachineServices:
         if self._machine is machine:
             data = {"returncode": machine.returncode, "log": machine.log_tail()}
             self._send(event("machine-ended", data))
+
+    async def _report_words(self, machine: Machine) -> None:
+        await machine.gave_up.wait()
+        words = machine.guest_words.strip().removeprefix(_SPEAKER)
+        self._send(event("guest-gave-up", {"words": words}))
 
     @property
     def _running(self) -> Machine:
@@ -89,6 +100,8 @@ class MachineServices:
                 # Its entry stays in the live state, so that `clean` finds it.
                 raise RequestError("timeout", f"QEMU {machine.pid} did not end when it was killed")
             self._place.state.remove(machine.pid)
+            for report in self._reports:
+                report.cancel()
             return {
                 "events": sorted(machine.events + machine.commands, key=lambda e: e["t_ns"]),
                 "log": machine.log_tail(),

@@ -188,6 +188,8 @@ async def _watch(machine: Machine, beats: int, started: float, limit_s: float) -
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(machine.ended.wait(), _LOOK_S)
                 return {"works": False, "reason": f"QEMU ended: {machine.log_tail()}"}
+        if machine.gave_up.is_set():
+            return {"works": False, "reason": f"it gave up: {machine.guest_words.strip()}"}
         now = time.monotonic()
         for record in parser.feed(data):
             if isinstance(record, Beat):

@@ -32,6 +32,8 @@ class StubMachine:
         self.argv = ["qemu"]
         self.user = "nobody"
         self.ended = asyncio.Event()
+        self.gave_up = asyncio.Event()
+        self.guest_words = ""
         self.returncode: int | None = None
         self.events = [{"t_ns": 3}, {"t_ns": 1}]
         self.commands = [{"t_ns": 2}]
@@ -160,6 +162,17 @@ def test_a_machine_that_ends_by_itself_is_told() -> None:
         assert (await services.handlers["machine.end"]({}))["died"] is True
 
     assert play(story) == [{"event": "machine-ended", "data": {"returncode": 1, "log": "words"}}]
+
+
+def test_the_last_words_of_a_guest_are_told() -> None:
+    async def story(services: MachineServices) -> None:
+        await services.handlers["machine.start"](START)
+        machine = StubMachine.started[0]
+        machine.guest_words = "labctl guest: fault at 0x10\n"
+        machine.gave_up.set()
+        await asyncio.sleep(0.01)
+
+    assert play(story) == [{"event": "guest-gave-up", "data": {"words": "fault at 0x10"}}]
 
 
 def test_a_machine_that_cannot_be_killed_stays_noted(

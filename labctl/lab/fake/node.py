@@ -131,6 +131,9 @@ class FakeChannel:
         self._bits_per_s = asked["bits_per_s"]
         return _ok({"qdisc": "fake", "rate_bits_per_s": asked["bits_per_s"]})
 
+    def _link_state(self, _with: dict[str, Any]) -> dict[str, Any]:
+        return _ok({"up": True})
+
     def _link_describe(self, _with: dict[str, Any]) -> dict[str, Any]:
         return _ok({"link": {}, "qdisc": None})
 
