@@ -121,12 +121,15 @@ class TestBlackout:
         assert all(row.passed is None for row in blackout.long_rows(crowded, measured))
 
 
-def test_rates_are_judged_by_the_farthest() -> None:
-    points = [Point(100, 100.0), Point(100, 99.0), Point(1000, 940.0), Point(1000, 1000.0)]
-    ratio, again = rates.rows("random", points)
+def test_rates_are_judged_by_the_median_of_the_farthest_rate() -> None:
+    slow = [Point(1000, rate) for rate in (940.0, 930.0, 1000.0)]
+    hindered = [Point(100, rate) for rate in (100.0, 20.0, 99.0)]
+    ratio, again = rates.rows("random", hindered + slow)
     assert ratio.value == pytest.approx(0.94)
     assert ratio.passed is False
-    assert again.value == pytest.approx((0.99 + 1000 / 940) / 2)
+    assert "the worst window 0.200" in ratio.note
+    assert again.value == pytest.approx((0.2 + 930 / 940) / 2)
+    assert next(rates.rows("random", hindered)).passed
 
 
 class TestDirtyCurve:
