@@ -5,9 +5,11 @@ provision("local", check=True).changed  # the same in Ansible's check mode: noth
 unprovision("local")                  # what labctl's own roles installed, taken back
 """
 
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from labctl.data import data_path
 from labctl.errors import InputError, ProvisionError, WaitTimeout
@@ -17,6 +19,8 @@ from labctl.playbook import PlaybookRun, TaskEvent
 DEFAULT_TIMEOUT_S = 1800.0
 PLAYBOOK = "local.yml"
 WAY_BACK = "unprovision.yml"
+NOT_BEGUN = ("unstarted", "starting", "running")
+"""what ansible-runner says of a run whose thread ended without an end of the run"""
 
 # What Ansible says -> what to do about it; the first that is found in the message.
 MENDS = (
@@ -115,6 +119,12 @@ def _judge(run: PlaybookRun, failures: list[TaskEvent], timeout_s: float) -> Non
         raise WaitTimeout("provision", timeout_s, place=str(run.inventory))
     if failures and run.status != "successful":
         raise _failed(failures[0])
+    if run.status in NOT_BEGUN and not run.output:
+        raise ProvisionError(
+            "ansible-playbook could not be started",
+            place=f"{run.inventory}: {run.playbook.name}",
+            mend=f"it should run: {Path(sys.executable).parent / 'ansible-playbook'} --version",
+        )
     if run.status != "successful":
         tail = [line for line in run.output if line.strip()][-5:]
         raise ProvisionError(

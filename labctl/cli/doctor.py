@@ -1,10 +1,16 @@
 """`labctl doctor`: what this machine lacks, and how to mend it."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import typer
 
 from labctl.cli.console import out, say, say_json, tell
 from labctl.cli.options import JsonOption
 from labctl.errors import LabError
+
+if TYPE_CHECKING:
+    from labctl.doctor.check import Check, Finding
 
 
 def doctor(*, as_json: JsonOption = False) -> None:
@@ -32,12 +38,22 @@ def doctor(*, as_json: JsonOption = False) -> None:
         )
     else:
         show([(check.what, finding.ok, finding.detail) for check, finding in findings])
-        for check, finding in missing:
-            say(f"\n{check.what}: {finding.detail}\n  why:  {check.reason}\n  mend: {finding.mend}")
+        explain(missing)
         if not missing:
             tell("nothing is missing")
     if missing:
         raise typer.Exit(LabError.exit_code)
+
+
+def explain(missing: Sequence["tuple[Check, Finding]"]) -> None:
+    """Why each thing that is missing is needed; a mend of several is said once, behind the last of them."""
+    mends = [finding.mend for _, finding in missing]
+    for number, (check, finding) in enumerate(missing):
+        say(f"\n{check.what}: {finding.detail}\n  why:  {check.reason}")
+        if finding.mend in mends[number + 1 :]:
+            continue
+        several = f" (all {count} of these)" if (count := mends.count(finding.mend)) > 1 else ""
+        say(f"  mend: {finding.mend}{several}")
 
 
 def show(rows: list[tuple[str, bool, str]]) -> None:

@@ -3,7 +3,7 @@
 A thread of its own blocks on the two pipes and stamps what arrives, so that nothing this process does besides delays a
 stamp by more than the interpreter's switch interval. A guest's byte-wise port writes arrive as single bytes: after the
 first byte the thread lets the rest of the record arrive (50 us) instead of waking for each. Waking is what costs: at 2 kHz
-it is most of the 6 to 8 % of a core that the observer takes.
+it is most of the 5 to 8 % of a core that the observer takes.
 """
 
 from __future__ import annotations

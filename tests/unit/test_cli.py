@@ -342,6 +342,13 @@ def test_doctor_says_what_is_missing_and_how_to_mend_it(monkeypatch: pytest.Monk
     assert said.status == 3
     assert "is not there" in said.out
     assert "mend: put it there" in said.out
+    again = Finding(well[1].id, False, "is not there either", "put it there")
+    monkeypatch.setattr(doctor, "examine", lambda: [ill[0], again, *well[2:]])
+    said = Said("doctor")
+    assert "is not there either" in said.out
+    assert said.out.count("mend: put it there (all 2 of these)") == 1
+    assert said.out.count("put it there") == 1
+    monkeypatch.setattr(doctor, "examine", lambda: ill)
     said = Said("doctor", "--json")
     assert said.status == 3
     first = said.json()[0]

@@ -10,7 +10,7 @@ import pytest
 
 from labctl import provision
 from labctl.errors import InputError, ProvisionError, WaitTimeout
-from labctl.playbook import TaskEvent, task_event
+from labctl.playbook import PlaybookRun, TaskEvent, task_event
 
 HERE = """
 hypervisors:
@@ -145,6 +145,14 @@ def still_running(lab: str) -> list[str]:
             if lab.encode() in path.read_bytes():
                 found.append(path.read_text())
     return found
+
+
+def test_an_ansible_that_cannot_be_started_is_said(tmp_path: Path) -> None:
+    """Then ansible-runner's thread is gone and says `running` for ever."""
+    run = PlaybookRun(tmp_path / "p.yml", tmp_path, [], 1.0, status="running")
+    with pytest.raises(ProvisionError, match="ansible-playbook could not be started") as caught:
+        provision._judge(run, [], 1.0)
+    assert "ansible-playbook --version" in (caught.value.mend or "")
 
 
 def test_the_time_out_has_a_name_and_ends_ansible(play: Path) -> None:
