@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from labctl.campaign.models import Campaign
-from labctl.campaign.scalars import Scalar
+from labctl.campaign.scalars import NONE, Scalar
 from labctl.campaign.specs import Spec, file_name_of
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*", re.ASCII)
@@ -56,6 +56,8 @@ def _plain(spec: Spec, but: Iterable[str] = ()) -> dict[str, Any]:
             plain[file_name_of(field)] = _plain(value)
         elif isinstance(value, tuple) and value and isinstance(value[0], Spec):
             plain[file_name_of(field)] = [_plain(item) for item in value]
+        elif value is None and any(scalar.optional for scalar in scalars):
+            plain[file_name_of(field)] = NONE  # left out, the matrix would fill it
         elif value is not None and not info.exclude:
             plain[file_name_of(field)] = scalars[0].write(value) if scalars else value
     return plain

@@ -113,3 +113,9 @@ def test_a_switch_that_varies_survives_json() -> None:
     before = campaign(algorithms=own, matrix=matrix)
     assert Campaign.model_validate_json(before.model_dump_json()) == before
     assert Campaign.model_validate(before.model_dump()) == before
+
+
+def test_what_is_none_though_the_matrix_varies_it_survives_a_file() -> None:
+    before = campaign(qemu="none", matrix={"qemu": ["/usr/bin/qemu-system-x86_64"]})
+    after = parse_campaign(dump_campaign(before))
+    assert (after.qemu, after.order_seed) == (None, before.order_seed)
