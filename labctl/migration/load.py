@@ -82,7 +82,7 @@ def account(
         {"window_ms": ms, "windows": windows - had, "pages": pages - had_pages}
         for (ms, windows, pages), (_, had, had_pages) in zip(load["curve"], before, strict=True)
     ]
-    if not curve[0]["windows"]:
+    if curve[0]["windows"] <= 0:  # too short, or a machine that was set back
         return None
     return {
         "seconds": curve[0]["windows"] * curve[0]["window_ms"] / 1e3,

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from labctl.campaign.specs import working_set_room
 from labctl.node.beats import PHASE_RUN, Load
-from tests.guest.machine import MIB, PAGE_BYTES, Guest
+from tests.guest.machine import GIB, MIB, PAGE_BYTES, Guest
 
 Boot = Callable[..., Guest]
 pytestmark = pytest.mark.qemu
@@ -85,6 +86,40 @@ def test_it_agrees_with_the_pages_own_ticks(boot: Boot) -> None:
     assert sum(epoch for epoch, _ in states) == sum(guest.beats()[-1][1].work)
     lately = sum(tick > latest - 100 for _, tick in states)
     assert lately == pytest.approx(curve_of(load)[1000], rel=0.02)
+
+
+def test_a_working_set_that_crosses_the_hole_below_4_gib_is_whole(boot: Boot) -> None:
+    """Zeros, so that the host need not find all that memory."""
+    guest = boot(
+        f"ws={4 * GIB} rate={RATE} content=zero fill=zero", memory_bytes=5 * GIB, machine="q35"
+    )
+    load = guest.load_after(1.0)
+    pages = 4 * GIB // PAGE_BYTES
+    per_ms = load.pages_written / (load.curve[0][1] * 10)
+    for ms, found in curve_of(load).items():
+        assert found == pytest.approx(uniform(pages, per_ms * ms), rel=0.02)
+    hello = guest.hello()
+    assert guest.check(timeout_s=60).pages_bad == 0
+    last = 4 * GIB + hello.ws_bytes - (hello.fill_start1 - hello.ws_start) - 1
+    guest.flip(last)
+    report = guest.check(timeout_s=60)
+    assert (report.pages_bad, report.first_bad_address) == (1, last // PAGE_BYTES * PAGE_BYTES)
+    assert last > 4 * GIB + 99 * MIB
+
+
+@pytest.mark.parametrize(("machine", "memory_mib"), [("pc", 32), ("q35", 257), ("pc", 5120)])
+def test_the_largest_working_set_that_is_allowed_fits(
+    boot: Boot, machine: str, memory_mib: int
+) -> None:
+    ws_bytes = working_set_room(memory_mib * MIB)
+    guest = boot(
+        f"ws={ws_bytes} rate={MIB} content=zero fill=zero pattern=zipf vcpus=2",
+        memory_bytes=memory_mib * MIB,
+        machine=machine,
+        vcpus=2,
+    )
+    assert guest.hello().ws_bytes == ws_bytes // PAGE_BYTES * PAGE_BYTES
+    guest.phase(PHASE_RUN)
 
 
 def test_qemus_own_page_sampling_sees_about_as_much(boot: Boot) -> None:
