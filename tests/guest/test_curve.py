@@ -89,11 +89,10 @@ def test_it_agrees_with_the_pages_own_ticks(boot: Boot) -> None:
 
 
 def test_a_working_set_that_crosses_the_hole_below_4_gib_is_whole(boot: Boot) -> None:
-    """Zeros, so that the host need not find all that memory."""
     guest = boot(
         f"ws={4 * GIB} rate={RATE} content=zero fill=zero", memory_bytes=5 * GIB, machine="q35"
     )
-    load = guest.load_after(1.0)
+    load = guest.load_after(1.0, timeout_s=60)
     pages = 4 * GIB // PAGE_BYTES
     per_ms = load.pages_written / (load.curve[0][1] * 10)
     for ms, found in curve_of(load).items():
@@ -107,7 +106,7 @@ def test_a_working_set_that_crosses_the_hole_below_4_gib_is_whole(boot: Boot) ->
     assert last > 4 * GIB + 99 * MIB
 
 
-@pytest.mark.parametrize(("machine", "memory_mib"), [("pc", 32), ("q35", 257), ("pc", 5120)])
+@pytest.mark.parametrize(("machine", "memory_mib"), [("pc", 32), ("q35", 257)])
 def test_the_largest_working_set_that_is_allowed_fits(
     boot: Boot, machine: str, memory_mib: int
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from labctl.campaign.profiles import MAX_STEPS
 from labctl.node.beats import PHASE_RUN, Beat
 from tests.guest.machine import MIB, PAGE_BYTES, Guest
 
@@ -134,6 +135,15 @@ def test_a_profile_is_followed_page_by_page(boot: Boot, vcpus: int) -> None:
     for b in rests:
         by_round.setdefault(int((b.tsc - start) / hz / 0.65), set()).add(b.work)
     assert all(len(works) == 1 for works in by_round.values())
+
+
+def test_the_longest_profile_reaches_the_guest(boot: Boot) -> None:
+    steps = ",".join(["3600000000:10000000"] * MAX_STEPS)
+    guest = boot(f"ws={MIB} rate={MIB} steps={steps}", memory_bytes=32 * MIB)
+    load = guest.load_after(0.5)
+    seconds = load.curve[0][1] / 100
+    assert load.pages_written == pytest.approx(10 * MIB / PAGE_BYTES * seconds, rel=0.05)
+    assert guest.check().pages_bad == 0
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ LOADS: dict[str, dict[str, str]] = {
 
 
 def asked_of(load: str) -> Campaign:
-    plain = campaign(guest={"write_rate": "20MiB/s"}).model_dump()
+    timing = {"baseline": "600ms"}
+    plain = campaign(guest={"write_rate": "20MiB/s"}, timing=timing).model_dump()
     guest = {file_name_of(key): value for key, value in plain.pop("guest").items()}
     traces = {"profiles": {"web": {"trace": "web.csv"}}, "traces": {"web.csv": TRACE}}
     return Campaign.model_validate({**plain, **traces, "guest": {**guest, **LOADS[load]}})

@@ -40,6 +40,10 @@ static uint32_t epoch_of(uint64_t page)
 
 static void fill_page(uint64_t page)
 {
+    if (page < want.ws_pages && want.content == CONTENT_ZERO) {
+        content_rewrite(page_at(page), CONTENT_ZERO, page, 0); /* the host has to find it now */
+        return;
+    }
     content_put(page_at(page), kind_of(page), page, epoch_of(page));
 }
 
