@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 
 from labctl.campaign import Asked, Profile
+from labctl.cli.show import _load
 from labctl.migration.load import account, judged
+from labctl.results.schema import GuestRecord
+from tests.synthetic import record
 
 HZ = 1_000_000_000
 RATE = 4096 * 1000
@@ -66,3 +69,14 @@ def test_an_account_is_since_the_beginning_or_since_an_earlier_one() -> None:
     assert (since["seconds"], since["pages_written"], since["pages_read"]) == (0.5, 30, 4)
     assert since["dirty_curve"][0] == {"window_ms": 10, "windows": 50, "pages": 20}
     assert account(first, later) is None, "a machine that was set back"
+
+
+def test_what_was_asked_and_achieved_is_shown_with_the_dirty_curve() -> None:
+    point = {"window_ms": 10, "windows": 2, "pages": 1024}
+    said = {"seconds": 1.0, "pages_written": 9, "pages_read": 0, "dirty_curve": [point]}
+    rate = {"asked_bytes_per_s": 40 * 2**20, "measured_bytes_per_s": 39.5 * 2**20}
+    guest = {"write_rate": rate, "load": {"before": said, "during": None}}
+    shown = dict(_load(record(guest=GuestRecord.model_validate(guest))))
+    assert shown["Load"] == "39.5 MiB/s written, 40.0 MiB/s asked"
+    assert shown["Dirty curve"] == "10 ms 2.00 (window, MiB of different pages)"
+    assert not dict(_load(record()))
