@@ -105,8 +105,10 @@ def rule_for(pair: Pair, asked: Campaign) -> str | None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_is_allowed_works(version: str, name: str, pair: Pair) -> None:
     need_qemu(version)
-    asked = asked_of(version, WORKS[name])
-    if version == "11.1" and WORKS[name]["kind"] in ("postcopy", "hybrid"):
+    # zlib sends some 20 MiB/s here: a machine that writes as fast does not converge.
+    slow = {"guest": {"write_rate": "4MiB/s"}} if name == "multifd-zlib" else {}
+    asked = asked_of(version, WORKS[name], **slow)
+    if version == "11.1" and WORKS[name]["kind"] == "postcopy":
         assert rule_for(pair, asked) == "postcopy-loses-writes"
         return
     assert rule_for(pair, asked) is None
@@ -143,19 +145,18 @@ def test_multifd_with_postcopy_works_where_no_rule_refuses_it(pair: Pair) -> Non
     assert raw.evidence["multifd"]["bytes"] > 0
 
 
-def test_postcopy_loses_writes_where_the_rule_says_so_and_not_in_the_version_before(
-    pair: Pair,
-) -> None:
+def test_writes_are_lost_where_the_rule_says_so_and_not_beside_it(pair: Pair) -> None:
     for version in ("10.0", "11.1"):
         need_qemu(version)
-    link = {"bandwidth": "1Gbit/s"}
 
-    def lost(version: str, trials: int) -> bool:
-        asked = asked_of(version, {"kind": "hybrid"}, link=link)
+    def lost(version: str, kind: str, trials: int) -> bool:
+        sections = {"link": {"bandwidth": "1Gbit/s"}, "guest": {"write_rate": "20MiB/s"}}
+        asked = asked_of(version, {"kind": kind}, **sections)
         return any("memory differs" in (run_trial(pair, asked).reason or "") for _ in range(trials))
 
-    assert lost("11.1", LOSSES_SHOWN_WITHIN)
-    assert not lost("10.0", 4)
+    assert lost("11.1", "postcopy", LOSSES_SHOWN_WITHIN)
+    assert not lost("11.1", "hybrid", 4)
+    assert not lost("10.0", "postcopy", 4)
 
 
 def test_auto_converge_throttles_what_does_not_converge(pair: Pair) -> None:

@@ -53,13 +53,15 @@ find "$work/tree/usr/bin" "$work/tree/usr/sbin" -type f,l ! -name "$program" -de
 find "$work/tree" -perm /6000 -exec chmod a-s {} +
 rm -rf "$work/tree/usr/share/man" "$work/tree/usr/share/locale" "$work/tree/etc" "$work/tree/var" "$apt"
 
-# The tree's own loader and libraries; QEMU finds its firmware and modules by where its program is, which the loader hides.
+# QEMU looks for a folder qemu-bundle beside the program of its process, and takes modules from there. That program is the tree's
+# loader, so both stand beside QEMU; else it would take the host's modules, and end at the first that is of another version.
+cp -L "$work/tree/usr/lib64/ld-linux-x86-64.so.2" "$work/tree/usr/bin/"
+mkdir "$work/tree/usr/bin/qemu-bundle"
+ln -s ../.. "$work/tree/usr/bin/qemu-bundle/usr"
 cat >"$work/$program" <<END
 #!/bin/sh
 tree=$directory/tree
-QEMU_MODULE_DIR=\$tree/usr/lib/x86_64-linux-gnu/qemu
-export QEMU_MODULE_DIR
-exec "\$tree/usr/lib64/ld-linux-x86-64.so.2" --inhibit-cache --library-path "\$tree/usr/lib/x86_64-linux-gnu" --argv0 "\$0" \\
+exec "\$tree/usr/bin/ld-linux-x86-64.so.2" --inhibit-cache --library-path "\$tree/usr/lib/x86_64-linux-gnu" --argv0 "\$0" \\
   "\$tree/usr/bin/$program" -L "\$tree/usr/share/qemu" -L "\$tree/usr/share/seabios" -L "\$tree/usr/lib/ipxe/qemu" "\$@"
 END
 chmod 755 "$work/$program"
