@@ -20,7 +20,7 @@ by itself (`preempt` with precopy) is not tried.
 
 """
 _REST = """
-A combination that is not in the table was tried and works, with each version.
+A combination that is not in the table works with each version it was tried with.
 """
 
 
