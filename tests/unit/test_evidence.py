@@ -3,10 +3,16 @@
 import json
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from labctl.campaign.specs import AlgorithmSpec
+from labctl.cli.show import _options as shown_options
 from labctl.migration.evidence import Course, course_of, evidence
+from labctl.report.numbers import NONE
+from labctl.results.figures import aids
+from labctl.results.figures.seen import Seen
+from labctl.results.schema import TrialRecord
 
 
 def spec(**options: Any) -> AlgorithmSpec:
@@ -112,3 +118,27 @@ def test_the_course_of_a_migration_is_read_from_its_raw_data() -> None:
     assert found.throttle_max == 40
     assert found.source_threads == {"mig/src/send_0"}
     assert found.second_pass
+
+
+def test_it_becomes_figures_and_is_shown() -> None:
+    record = TrialRecord.model_construct(
+        evidence={
+            "multifd": {"bytes": 7, "connections": 2},
+            "auto_converge": {"throttle_max_percent": 40},
+            "xbzrle": {"pages": 3, "bytes": 100, "cache_misses": 5, "overflows": None},
+            "zero_copy": {},
+        }
+    )
+    seen = Seen(record, pd.DataFrame(), pd.DataFrame(), [])
+    assert aids.multifd_bytes(seen) == 7
+    assert aids.multifd_connections(seen) == 2
+    assert aids.throttle_max_percent(seen) == 40
+    assert (aids.xbzrle_pages(seen), aids.xbzrle_bytes(seen)) == (3, 100)
+    assert (aids.xbzrle_cache_misses(seen), aids.xbzrle_overflows(seen)) == (5, None)
+    assert aids.zero_copy_missed(seen) is None
+    assert dict(shown_options(record)) == {
+        "multifd": "bytes 7, connections 2",
+        "auto-converge": "throttle max percent 40",
+        "xbzrle": f"pages 3, bytes 100, cache misses 5, overflows {NONE}",
+        "zero-copy": "nothing was seen",
+    }
