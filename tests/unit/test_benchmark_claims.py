@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import struct
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bare, blackout, capture, dirty, rates, sampling, total_time
+from benchmarks import bare, blackout, capture, dirty, load, rates, sampling, total_time
 from benchmarks.claim import NotMeasured
 from benchmarks.cost import KINDS, Cost, Gaps
 from benchmarks.overhead import overhead_s
@@ -82,6 +83,19 @@ def test_programs_say_why_they_gave_no_answer() -> None:
         pytest.raises(NotMeasured, match="QEMU has ended"),
     ):
         answer(process, "", 20)
+
+
+def test_a_load_is_there_for_as_long_as_it_is_asked_for() -> None:
+    with load.busy(2):
+        during = children()
+    assert len(during) == 2
+    assert not children() & during
+
+
+def children() -> set[str]:
+    """The processes that this one has started and that live."""
+    own = os.getpid()
+    return set(Path(f"/proc/{own}/task/{own}/children").read_text().split())
 
 
 class TestBlackout:
@@ -158,8 +172,8 @@ def test_every_pattern_and_content_of_the_model_is_measured() -> None:
         asked = {getattr(load.guest(0), field, None) for load in whole}
         assert set(rates.choices(field)) <= asked
     assert len({load.name for load in whole}) == len(whole)
-    for load in whole:
-        assert load.guest(0).working_set_bytes <= working_set_room(load.guest(0).memory_bytes)
+    for way in whole:
+        assert way.guest(0).working_set_bytes <= working_set_room(way.guest(0).memory_bytes)
 
 
 class TestTotalTime:
