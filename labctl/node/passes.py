@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 WHOLE = 0.97
-"""Of what was left. Pages that a block of memory gave up meanwhile, and those that XBZRLE finds unchanged, are counted nowhere."""
+"""Of what was left: pages that are discarded meanwhile are counted nowhere."""
 
 
 class Passes:
@@ -55,6 +55,8 @@ class Passes:
 
 def _sent_bytes(reply: dict[str, Any], ram: dict[str, Any]) -> int:
     """Bytes of the pages that were sent, in whatever form."""
-    encoded = reply.get("xbzrle-cache", {}).get("pages", 0)
+    cache = reply.get("xbzrle-cache", {})
+    # Its pages are those it looked at: one whose difference overflows is sent as a normal page too.
+    encoded = cache.get("pages", 0) - cache.get("overflow", 0)
     pages = ram["normal"] + ram["duplicate"] + encoded
     return int(pages * ram["page-size"])

@@ -180,7 +180,10 @@ def test_what_is_announced_within_a_pass_is_no_pass() -> None:
 def test_pages_that_xbzrle_encodes_are_sent_too() -> None:
     async def qemu(machine: StubMachine) -> None:
         await announce(machine, pages(1000, 500))
-        assert await announce(machine, pages(1100, 200) | {"xbzrle-cache": {"pages": 400}})
+        cache = {"pages": 400, "overflow": 300}
+        assert not await announce(machine, pages(1300, 300) | {"xbzrle-cache": cache})
+        cache = {"pages": 600, "overflow": 400}
+        assert await announce(machine, pages(1300, 200) | {"xbzrle-cache": cache})
         machine.status("completed")
 
     run(schedule(rule("switch", {"passes": 2}, "start-postcopy")), qemu)

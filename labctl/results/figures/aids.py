@@ -25,13 +25,13 @@ def multifd_connections(seen: Seen) -> int | None:
 
 @figure("int", "", source="trial.json: evidence.xbzrle")
 def xbzrle_pages(seen: Seen) -> int | None:
-    """Pages of which only the difference was sent."""
+    """Pages whose difference to what the cache holds was worked out, overflows included."""
     return _seen(seen, "xbzrle", "pages")
 
 
 @figure("int", "bytes", source="trial.json: evidence.xbzrle")
 def xbzrle_bytes(seen: Seen) -> int | None:
-    """Bytes of those differences."""
+    """Bytes of those differences; a page that overflowed counts whole."""
     return _seen(seen, "xbzrle", "bytes")
 
 
