@@ -16,10 +16,11 @@ def blocks() -> list[tuple[str, str]]:
 
 def apply_to(copy: Path) -> None:
     """A copy of what the page changes, changed as the page says."""
-    for folder in ("labctl", "tests", "docs", "campaigns"):
+    for folder in ("labctl", "tests", "docs", "campaigns", "inventory", "playbooks"):
         shutil.copytree(
             ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "data")
         )
+    shutil.copy(ROOT / "pyproject.toml", copy)  # by which labctl knows that it is in a checkout
     for name, text in blocks():
         path = copy / name
         path.write_text(_changed(path.read_text(), text) if path.exists() else text)

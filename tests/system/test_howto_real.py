@@ -27,6 +27,7 @@ def test_the_new_algorithm_stops_the_machine_when_a_pass_makes_no_progress(tmp_p
                 timeout=120,
                 check=False,
             )
+            assert done.returncode in (0, 1), done.stdout + done.stderr
             (trial,) = load_run(tmp_path / "runs" / "latest").trials()
             if trial.record.outcome != "invalid_load":
                 break
