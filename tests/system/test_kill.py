@@ -205,6 +205,7 @@ def test_killed_nodes_cost_an_attempt_and_no_trial(
         campaigning.check_as_it_stands()
     status = process.wait(GO_S)
     print(f"exit status after the last kill: {status}")
+    assert kills == KILLS
     campaigning.check_as_it_stands()
     campaigning.finish()
     assert campaigning.run is not None
