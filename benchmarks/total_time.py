@@ -12,7 +12,7 @@ from benchmarks.rows import Limit, Row
 from benchmarks.statistics import median, median_interval
 from labctl.campaign import Campaign, PlannedTrial, parse_campaign
 from labctl.migration.algorithms import compile_schedule
-from labctl.node.machine import run_as
+from labctl.node.command_line import run_as
 
 TRIPLES = 20
 SPARE = 4

@@ -9,25 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from labctl.campaign.factors import (
-    FACTORS,
-    NAMES,
-    VARIANT_NAME,
-    Cells,
-    Factor,
-    canonical_factor,
-    matches,
-)
+from labctl.campaign.factors import FACTORS, Cells, Factor, matches
+from labctl.campaign.levels import Levels
 from labctl.campaign.names import MAX_CELL_NAME, cell_name
 from labctl.campaign.problems import Path, Problem, path_text
-from labctl.campaign.scalars import NONE, choice, nearest, shown
-from labctl.campaign.specs import (
-    BUILT_IN_NAMES,
-    CONSTANT,
-    PROFILE,
-    AlgorithmSpec,
-    file_name_of,
-)
+from labctl.campaign.scalars import nearest, shown
+from labctl.campaign.specs import AlgorithmSpec, file_name_of
 from labctl.errors import CampaignError, InputError
 
 MAX_CELLS = 10_000
@@ -52,35 +39,26 @@ class Shape:
 
 def shape(data: Mapping[Any, Any]) -> Shape:
     """The canonical matrix, exclude and include of a campaign's plain data, with every problem."""
-    own = data.get("algorithms")
-    variants = [*BUILT_IN_NAMES, *(str(key) for key in own)] if isinstance(own, Mapping) else None
-    shaper = _Shaper(
-        list(dict.fromkeys(variants or BUILT_IN_NAMES)),
-        _names_of(data.get("profiles")),
-        data.get("qemus"),
-    )
-    shaper.profiles_own(data.get("profiles"))
-    shaper.variants_own(own)
+    found = Shape()
+    levels = Levels(data, found.problems)
+    levels.check_profiles()
+    levels.check_variants()
+    shaper = _Shaper(found, levels)
     shaper.matrix(data.get("matrix", {}))
-    shaper.qemus_own()
+    levels.check_qemus()
     if isinstance(data.get("qemu"), list | tuple):
-        shaper.problem(("qemu",), "`qemu` is a list", "write `matrix: {qemu: [...]}`")
+        levels.problem(("qemu",), "`qemu` is a list", "write `matrix: {qemu: [...]}`")
     elif data.get("qemu") is not None:
-        shaper.level(("qemu",), "qemu", data["qemu"])
+        levels.level(("qemu",), "qemu", data["qemu"])
     if "algorithm" in data:
-        shaper.level(("algorithm",), "algorithm", data["algorithm"])
+        levels.level(("algorithm",), "algorithm", data["algorithm"])
     guest = data.get("guest")
     if isinstance(guest, Mapping) and "profile" in guest:
-        shaper.level(("guest", "profile"), "profile", guest["profile"])
-    shaper.overridden(own)
+        levels.level(("guest", "profile"), "profile", guest["profile"])
+    shaper.overridden(data.get("algorithms"))
     shaper.exclude(data.get("exclude", ()))
     shaper.include(data.get("include", ()))
-    return shaper.shape
-
-
-def _names_of(profiles: object) -> list[str]:
-    own = [str(key) for key in profiles] if isinstance(profiles, Mapping) else []
-    return [CONSTANT, *own]
+    return found
 
 
 def sets(variant: Mapping[Any, Any], option: Factor) -> bool:
@@ -108,75 +86,12 @@ def _as_written(data: Mapping[Any, Any]) -> dict[str, str]:
 class _Shaper:
     """Builds a `Shape`, one part of the data after the other."""
 
-    def __init__(self, variants: list[str], profiles: list[str], qemus: object) -> None:
-        self.named = {"algorithm": choice(*variants), "profile": choice(*profiles)}
-        self.qemus = qemus if isinstance(qemus, Mapping) else {}
-        self.shape = Shape()
+    def __init__(self, found: Shape, levels: Levels) -> None:
+        self.shape = found
+        self.problem = levels.problem
+        self.factor = levels.factor
+        self.level = levels.level
         self.none_left = False
-
-    def problem(self, path: Path, fault: str, mend: str) -> None:
-        self.shape.problems.append(Problem(path, fault, mend))
-
-    def variants_own(self, own: object) -> None:
-        """The names of the campaign's own variants; a built-in name keeps its kind."""
-        if not isinstance(own, Mapping):
-            return
-        for key, variant in own.items():
-            try:
-                VARIANT_NAME.read(key)
-            except InputError as error:
-                self.problem(("algorithms", str(key)), error.fault, error.mend or "")
-            kind = variant.get("kind", key) if isinstance(variant, Mapping) else key
-            if key in BUILT_IN_NAMES and kind != key and kind in BUILT_IN_NAMES:
-                self.problem(
-                    ("algorithms", key, "kind"),
-                    f"`{key}` is built in and its kind is {key}, not {kind}",
-                    f"write `kind: {key}`, or give the variant another name",
-                )
-
-    def qemus_own(self) -> None:
-        """The campaign's own names for QEMUs, and what they stand for."""
-        for key, value in self.qemus.items():
-            path: Path = ("qemus", str(key))
-            if str(key).startswith("/"):
-                self.problem(path, f"`{key}` is a path, not a name", "write `name: path`")
-            elif self.level(path, "qemu", key) and not str(value).startswith("/"):
-                self.problem(path, f"`{key}` is {shown(value)}, not a path", "write its whole path")
-            elif self.level(path, "qemu", value) is None:
-                continue
-
-    def profiles_own(self, own: object) -> None:
-        """The names of the campaign's profiles."""
-        for key in own if isinstance(own, Mapping) else ():
-            try:
-                PROFILE.read(key)
-            except InputError as error:
-                self.problem(("profiles", str(key)), error.fault, error.mend or "")
-            if key == CONSTANT:
-                self.problem(("profiles", key), f"`{key}` is always there", "give it another name")
-
-    def factor(self, path: Path, text: object) -> str | None:
-        name_ = canonical_factor(str(text))
-        if name_ is None:
-            self.problem(path, f"{shown(text)} is not a factor", nearest(str(text), list(NAMES)))
-        return name_
-
-    def level(self, path: Path, factor: str, value: object) -> str | None:
-        """The canonical text of one level."""
-        if value is None or value == "" or isinstance(value, Mapping | list | tuple):
-            self.problem(path, f"a level of `{factor}` is {shown(value)}", "write one value")
-            return None
-        scalar = self.named.get(factor, FACTORS[factor].scalar)
-        try:
-            text = scalar.canonical(str(value))
-        except InputError as error:
-            self.problem(path, f"{factor}: {error.fault}", error.mend or "")
-            return None
-        if factor == "qemu" and text[0] != "/" and text not in (NONE, *self.qemus):
-            known = [str(key) for key in self.qemus]
-            self.problem(path, f"`{text}` is no name under `qemus`", nearest(text, known))
-            return None
-        return text
 
     def matrix(self, matrix: object) -> None:
         if not isinstance(matrix, Mapping):

@@ -31,6 +31,7 @@ class Bench:
         source, destination = pair.ends(direction)
         self.ends = {"source": source, "destination": destination}
         self.observer = pair.observer
+        self.link_is_up = pair.link_is_up
         self._caller = pair.caller
         self._raw = raw
         self._stop = stop

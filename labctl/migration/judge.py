@@ -5,6 +5,8 @@ A trial is completed only when the *destination* runs, beats and passes the memo
 
 from dataclasses import dataclass
 
+from labctl.errors import LabctlError
+
 CONTROL_STATUSES = {"postcopy-paused", "postcopy-recover"}
 SPLIT_STATUSES = {"postcopy-active", *CONTROL_STATUSES}
 """while an end says one of these, the machine's memory is on both hosts"""
@@ -44,6 +46,14 @@ class Judgement:
     outcome: str
     verdict: str | None
     reason: str | None
+
+
+class Ends(LabctlError):  # noqa: N818 - named for what happened, as in labctl.errors
+    """The trial ends here, with a judgement."""
+
+    def __init__(self, judgement: Judgement) -> None:
+        super().__init__(judgement.reason or judgement.outcome)
+        self.judgement = judgement
 
 
 def verdict_of(seen: Seen) -> str:

@@ -90,3 +90,18 @@ def account(
         "pages_read": load["pages_read"] - (since["pages_read"] if since else 0),
         "dirty_curve": curve,
     }
+
+
+class Accounts:
+    """The guest's own accounts of its load, as a trial keeps them: until the migration (`before`), and from there (`during`)."""
+
+    def __init__(self, guest: dict[str, Any]) -> None:
+        self._guest = guest
+        self._last: dict[str, Any] | None = None
+
+    def keep(self, when: str, load: dict[str, Any] | None) -> None:
+        """Keep what the guest has told since the last account."""
+        since, self._last = self._last, load
+        if load is not None:
+            kept = self._guest.setdefault("load", {"start_tsc": load["start_tsc"]})
+            kept[when] = account(load, since)

@@ -13,12 +13,15 @@ over its stdin and stdout. When that channel closes it ends all that it started.
 :mod:`.beat_services`     the services of the observer
 :mod:`.host`              who we are, the host lock, live state, what dead runs left
 :mod:`.probe`             what the QEMU at hand can do, asked of it
+:mod:`.command_line`      QEMU's command line, and as whom it is started
 :mod:`.machine`           one QEMU process: start, QMP, guest commands, end
 :mod:`.sampler`           the 10 ms samples of QEMU and of the host
+:mod:`.monitor`           the sampler's one question to QEMU, at little cost
 :mod:`.procfs`            CPU, memory and interface counters
 :mod:`.netlink`           queueing discipline counters
 :mod:`.link`              the link: make, shape, measure
 :mod:`.migration`         runs a schedule on one end, without asking anybody above
+:mod:`.passes`            how many passes over the memory are over
 :mod:`.observer`          receives the guest's beats
 :mod:`.beats`             the format of the beat stream
 :mod:`.local_pipes`       named pipes between the processes of one host

@@ -15,7 +15,8 @@ from typing import Any
 
 from . import host, local_pipes, procfs
 from .beats import PHASE_RUN, Beat, BeatParser
-from .machine import Machine, find_qemu
+from .command_line import find_qemu
+from .machine import Machine
 from .protocol import RequestError
 
 START_TIMEOUT_S = 10.0

@@ -10,7 +10,7 @@ import pytest
 
 from labctl.lab import clean_lab, open_lab
 from labctl.node import procfs
-from labctl.node.machine import find_qemu
+from labctl.node.command_line import find_qemu
 from tests.system.processes import VARIABLE, of_state_root, wait_until, wait_until_gone
 
 pytestmark = [pytest.mark.root, pytest.mark.qemu, pytest.mark.slow]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from labctl.lab import End, Pair
-from labctl.node.machine import TCG_PADDING_BYTES
+from labctl.node.command_line import TCG_PADDING_BYTES
 from tests.system.bench import MIB, campaign, flip, interposed, run_trial
 from tests.system.processes import qemu_of
 

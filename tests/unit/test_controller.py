@@ -26,7 +26,7 @@ from labctl.events import (
     TrialStarted,
 )
 from labctl.lab.fake import CAPABILITIES, Script, fake_lab
-from labctl.migration import compile_schedule, states, trial
+from labctl.migration import compile_schedule, setup, states, trial
 from labctl.results import RunStore
 from labctl.results.files import writing
 from tests.fakes import Session, Told, campaign, times
@@ -394,7 +394,7 @@ def test_a_bug_in_a_trial_fails_that_trial_alone(
             raise ZeroDivisionError("a bug")
         return real(cell)
 
-    monkeypatch.setattr(trial, "compile_schedule", broken)
+    monkeypatch.setattr(setup, "compile_schedule", broken)
     summary = session.run(asked=campaign(repetitions="2"))
     first, second = session.stored.trials()
     assert first.record.outcome == "failed"

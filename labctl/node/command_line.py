@@ -1,0 +1,98 @@
+"""QEMU's command line, and as whom it is started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any, NamedTuple
+
+from . import host
+from .protocol import RequestError
+
+TCG_PADDING_BYTES = 8192
+"""Added to a machine's memory under TCG. QEMU before 9.0 loses writes during precopy under TCG where a RAM block is a
+multiple of 64 pages: its bitmap sync then takes a path that clears dirty bits and leaves the TLB (QEMU commit 03bfc2188f;
+the memory check found pages up to 0.7 s old). An odd size takes the other path. Smallest step QEMU keeps."""
+DIRTY_RING_ENTRIES = 4096
+"""Of each vCPU: QEMU's own example."""
+_BEATS_FDSET = 1
+
+Spec = dict[str, Any]
+"""Of a machine: ``name qemu machine_type accelerator vcpus memory_bytes kernel append incoming beats_pipe dirty_ring uid gid``"""
+
+
+def find_qemu(qemu: str) -> str:
+    """The path of a QEMU. :raise RequestError: ``qemu-missing``."""
+    path = shutil.which(qemu)
+    if path is None:
+        raise RequestError(
+            "qemu-missing",
+            f"{qemu} is not installed (mend: labctl lab provision, or apt install qemu-system-x86)",
+        )
+    return path
+
+
+def run_as(wanted_uid: int | None, wanted_gid: int | None) -> tuple[list[str], str]:
+    """The command prefix that starts QEMU, and what user it runs as and why.
+
+    Postcopy needs userfaultfd for faults in the kernel's context, which a plain user has only where the sysctl allows it.
+    """
+    prefix = ["setpriv", "--pdeathsig", "KILL"]
+    if os.getuid() != 0:
+        return prefix, f"uid {os.getuid()}"
+    if not wanted_uid:
+        return prefix, "root: the run was started by root"
+    if host.describe()["unprivileged_userfaultfd"] != "1":
+        return prefix, "root: vm.unprivileged_userfaultfd is 0, so postcopy needs it"
+    group = wanted_gid if wanted_gid is not None else wanted_uid
+    drop = ["--reuid", str(wanted_uid), "--regid", str(group), "--clear-groups", "--no-new-privs"]
+    return prefix + drop, f"uid {wanted_uid}"
+
+
+def accelerator(spec: Spec) -> str:
+    """The accelerator and its options; with ``dirty_ring``, KVM collects what was dirtied in a ring (dirty-limit needs it)."""
+    if spec["accelerator"] == "tcg":
+        return "tcg,thread=multi"
+    ring = f",dirty-ring-size={DIRTY_RING_ENTRIES}" if spec.get("dirty_ring") else ""
+    return str(spec["accelerator"]) + ring
+
+
+class Inherited(NamedTuple):
+    """The descriptors that QEMU inherits."""
+
+    qmp: int
+    samples: int
+    guest: int
+    beats: int | None
+
+
+def argv(spec: Spec, qemu: str, inherited: Inherited) -> list[str]:
+    """QEMU's command line: a machine with the built-in guest, or none at all for questions."""
+    line = [
+        qemu, "-name", f"guest=labctl-{spec['name']},debug-threads=on",
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-machine", spec["machine_type"],
+        "-accel", accelerator(spec),
+        "-chardev", f"socket,id=qmp,fd={inherited.qmp}", "-mon", "chardev=qmp,mode=control",
+        "-chardev", f"socket,id=samples,fd={inherited.samples}", "-mon", "chardev=samples,mode=control",
+    ]  # fmt: skip
+    if spec.get("kernel"):
+        padding = TCG_PADDING_BYTES if spec["accelerator"] == "tcg" else 0
+        line += [
+            "-cpu",
+            "qemu64",
+            "-smp",
+            str(spec["vcpus"]),
+            "-m",
+            f"size={spec['memory_bytes'] + padding}B",
+        ]
+        line += ["-kernel", spec["kernel"], "-append", spec["append"]]
+        line += ["-chardev", f"socket,id=commands,fd={inherited.guest}"]
+        line += ["-serial", "chardev:commands"]
+    if inherited.beats is not None:
+        line += ["-add-fd", f"fd={inherited.beats},set={_BEATS_FDSET}"]
+        line += ["-chardev", f"file,id=beats,path=/dev/fdset/{_BEATS_FDSET},append=on"]
+        line += ["-device", "isa-debugcon,iobase=0xe9,chardev=beats"]
+    if spec.get("incoming"):
+        line += ["-incoming", "defer"]
+    return line + list(spec.get("extra", []))
