@@ -120,8 +120,8 @@ def _userfaultfd(cell: Cell, ends: Ends) -> str | None:
     return None
 
 
-def _refused(cell: Cell, ends: Ends) -> Iterator[tuple[frozenset[str], str]]:
-    """Each combination of this cell that a QEMU at hand has refused, and what it said."""
+def _refused(cell: Cell, ends: Ends) -> Iterator[tuple[frozenset[str], str, str]]:
+    """Each combination of this cell that a QEMU at hand has refused, its message, and who said that."""
     asked = asked_words(cell) | {cell.transport}
     for role, end in ends.roles():
         for key, message in end.refused.items():
@@ -129,16 +129,20 @@ def _refused(cell: Cell, ends: Ends) -> Iterator[tuple[frozenset[str], str]]:
             combination = frozenset(names.split("+"))
             if prefix in ("", role) and combination <= asked:
                 said = f"QEMU {end.qemu_version} at the {role} says of {names}: {message}"
-                yield combination, said
+                yield combination, message, said
 
 
 def _multifd_postcopy(cell: Cell, ends: Ends) -> str | None:
+    """Of a combination that holds more than these two, QEMU's words say whether it minds them."""
     pair = {"multifd", "postcopy-ram"}
-    return next((said for names, said in _refused(cell, ends) if pair <= names), None)
+    for names, message, said in _refused(cell, ends):
+        if pair <= names and (names <= pair | {"events"} or "postcopy" in message.lower()):
+            return said
+    return None
 
 
 def _qemu_refuses(cell: Cell, ends: Ends) -> str | None:
-    return next((said for _, said in _refused(cell, ends)), None)
+    return next((said for _, _, said in _refused(cell, ends)), None)
 
 
 def _host_memory(cell: Cell, ends: Ends) -> str | None:

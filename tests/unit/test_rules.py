@@ -187,6 +187,23 @@ def test_what_the_qemu_at_hand_refuses(refusals: Mapping[str, str], rule: str) -
 
 
 @pytest.mark.parametrize(
+    ("message", "rule"),
+    [
+        ("Postcopy is not yet compatible with multifd", "multifd-postcopy"),
+        ("Multifd is not compatible with xbzrle", "qemu-refuses"),
+    ],
+)
+def test_of_more_than_two_options_qemu_says_which_it_minds(message: str, rule: str) -> None:
+    three = variant(kind="hybrid", multifd_channels=2, xbzrle_cache="1MiB")
+    asked = able(
+        qemu_version="11.1.3",
+        migration_capabilities=[*ABLE.migration_capabilities, "xbzrle"],
+        refused={"source:events+multifd+postcopy-ram+xbzrle": message},
+    )
+    assert refused(three, asked, asked).split(":")[0] == rule
+
+
+@pytest.mark.parametrize(
     ("version", "options", "rule"),
     [
         ("7.2.22", {"kind": "postcopy", "multifd_channels": 2}, "multifd-postcopy-breaks"),
