@@ -41,6 +41,7 @@ def test_the_program_becomes_qemu_also_for_a_plain_user(version: str) -> None:
     plain = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs"]
     command = [*plain, need_qemu(version), "-machine", "none", "-display", "none", "-qmp", "stdio"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as qemu:
+        assert qemu.stdin is not None
         assert qemu.stdout is not None
         said = json.loads(qemu.stdout.readline())["QMP"]["version"]["qemu"]
         assert f"{said['major']}.{said['minor']}" == version
@@ -48,5 +49,9 @@ def test_the_program_becomes_qemu_also_for_a_plain_user(version: str) -> None:
         assert b"-machine" in argv
         assert b"ld-linux" in argv[0]
         assert "Uid:\t65534" in Path(f"/proc/{qemu.pid}/status").read_text()
+        # It heeds signals once its main loop runs, which is when it answers; its greeting comes before.
+        qemu.stdin.write(b'{"execute": "qmp_capabilities"}\n')
+        qemu.stdin.flush()
+        assert json.loads(qemu.stdout.readline()) == {"return": {}}
         os.kill(qemu.pid, signal.SIGTERM)
         assert qemu.wait(20) == 0
