@@ -52,8 +52,8 @@ class Levels:
                 self.problem(path, f"`{key}` is a path, not a name", "write `name: path`")
             elif self.level(path, "qemu", key) and not str(value).startswith("/"):
                 self.problem(path, f"`{key}` is {shown(value)}, not a path", "write its whole path")
-            elif self.level(path, "qemu", value) is None:
-                continue
+            else:
+                self.level(path, "qemu", value)
 
     def check_profiles(self) -> None:
         """The names of the campaign's profiles."""

@@ -9,7 +9,7 @@ A schedule is data, made by the controller::
      "ends": ["completed", "failed", "cancelled"],
      "hard_limit_s": 60.0}
 
-A rule waits for an event, for a time since the start (``elapsed_s``), for whole passes over the memory (``passes``), or for a stall
+A rule waits for an event (one whose ``field`` ``is`` something, where it says so), for a time since the start (``elapsed_s``), for whole passes over the memory (``passes``), or for a stall
 (``stall_per_cent``): the first pass that begins with less than so many per cent fewer bytes to send than the pass before it did.
 
 Each rule fires at most once, and not after a rule it names under ``unless`` — save one whose command QEMU has refused,
@@ -183,9 +183,4 @@ def matches(when: dict[str, Any], event: dict[str, Any]) -> bool:
     """Whether an event meets a rule's condition."""
     if when.get("event") != event["name"]:
         return False
-    value: Any | None = event["data"].get(when["field"]) if "field" in when else None
-    if "is" in when:
-        return bool(value == when["is"])
-    if "at_least" in when:
-        return value is not None and bool(value >= when["at_least"])
-    return True
+    return "field" not in when or bool(event["data"].get(when["field"]) == when["is"])

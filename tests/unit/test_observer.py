@@ -137,6 +137,84 @@ def test_the_write_rate_is_the_guests_own_count(stage: Stage) -> None:
     assert rate["beats"] == 2
 
 
+class TestStamps:
+    """A guest whose clock counts a tick a microsecond; its beat n is sent at n ms."""
+
+    @pytest.fixture
+    def known(self, stage: Stage) -> Stage:
+        hello = Hello(NONCE, 0, 1_000_000, 3, 4, 5, 6, 7, 8, 9, 10, 1)
+        stage.send("source", encoded(hello))
+        stage.until(lambda: bool(stage.observer.hello))
+        return stage
+
+    def stamps_ms(self, stage: Stage, count: int, side: str = "source") -> list[float]:
+        stage.until(lambda: stage.observer.count[side] == count)
+        taken = stage.observer.take()
+        found = np.frombuffer(taken["records"], beat_dtype(taken["vcpus"]))
+        return [float(t_ns) / 1e6 for t_ns in found["t_ns"]]
+
+    def test_beats_that_were_read_together_lie_as_far_apart_as_the_guest_says(
+        self, known: Stage
+    ) -> None:
+        known.send("source", b"".join(beat(seq) for seq in (10, 11, 13, 14)))
+        first, *others = self.stamps_ms(known, 4)
+        assert [other - first for other in others] == pytest.approx([1, 3, 4])
+
+    def test_none_is_stamped_after_it_was_read(self, known: Stage) -> None:
+        """All of them came at once, so the last cannot have come 100 ms after the first."""
+        known.send("source", beat(10) + beat(110))
+        stamps = self.stamps_ms(known, 2)
+        assert stamps[1] <= time.monotonic_ns() / 1e6
+        assert stamps[1] - stamps[0] == pytest.approx(100)
+
+    def test_the_first_byte_after_a_gap_is_stamped_when_it_is_heard(self, known: Stage) -> None:
+        """What follows it gathers, and does not make it later."""
+        known.send("source", beat(10))
+        self.stamps_ms(known, 1)
+        time.sleep(0.05)
+        sent_ms = time.monotonic_ns() / 1e6
+        known.send("source", beat(11))
+        known.send("source", beat(12))
+        before, after, next_ = self.stamps_ms(known, 3)
+        assert before < sent_ms - 40
+        assert sent_ms <= after
+        assert next_ - after == pytest.approx(1)
+
+    def test_a_guest_whose_clock_stood_still_is_stamped_anew(self, known: Stage) -> None:
+        """Stopped for 50 ms by QEMU, it goes on counting where it was."""
+        known.send("source", beat(10))
+        self.stamps_ms(known, 1)
+        time.sleep(0.05)
+        known.send("source", beat(11))
+        before, after = self.stamps_ms(known, 2)
+        assert after - before >= 50
+
+    def test_a_beat_that_a_pause_cut_does_not_move_those_after_it(self, known: Stage) -> None:
+        """The guest's clock ran on while the kernel held QEMU, between this beat's first bytes and its last."""
+        known.send("source", beat(8) + beat(10)[:7])
+        self.stamps_ms(known, 1)
+        time.sleep(0.05)
+        sent_ms = time.monotonic_ns() / 1e6
+        known.send("source", beat(10)[7:] + beat(61) + beat(62))
+        _, _, after, next_ = self.stamps_ms(known, 4)
+        assert sent_ms - 2 <= after <= time.monotonic_ns() / 1e6
+        assert next_ - after == pytest.approx(1)
+
+    def test_stamps_never_go_back(self, known: Stage) -> None:
+        known.send("source", beat(10))
+        first = self.stamps_ms(known, 1)[0]
+        known.send("source", beat(11) + beat(500))
+        assert min(self.stamps_ms(known, 3)[1:]) >= first
+
+    def test_the_other_side_is_heard_while_one_gathers(self, known: Stage) -> None:
+        known.send("source", beat(10))
+        time.sleep(0.002)
+        known.send("destination", beat(11))
+        known.until(lambda: known.observer.count["destination"] == 1)
+        source, destination = self.stamps_ms(known, 1)
+        assert destination - source >= 2
+
+
 def wait_for_beat(observer: Observer, timeout_s: float) -> None:
     async def wait() -> None:
         def met() -> bool:

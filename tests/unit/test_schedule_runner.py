@@ -62,7 +62,7 @@ def rule(name: str, when: dict[str, Any], *do: str, unless: tuple[str, ...] = ()
     return {"name": name, "when": when, "do": [{"execute": c} for c in do], "unless": list(unless)}
 
 
-SWITCH = rule("switch", {"event": "MIGRATION_PASS", "field": "pass", "at_least": 2}, "start-postcopy", unless=("limit",))  # fmt: skip
+SWITCH = rule("switch", {"event": "MIGRATION_PASS", "field": "pass", "is": 2}, "start-postcopy", unless=("limit",))  # fmt: skip
 LIMIT = rule("limit", {"elapsed_s": 0.02}, "cancel", unless=("switch",))
 
 
@@ -198,12 +198,12 @@ def test_stop_and_resume_are_told_as_they_happen() -> None:
     assert ("runstate", {"event": "STOP", "t_ns": 1}) in told
 
 
-def test_at_least_fires_once_and_never_early() -> None:
+def test_a_rule_fires_once_and_never_early() -> None:
     async def qemu(machine: StubMachine) -> None:
         machine.emit("MIGRATION_PASS", **{"pass": 1})
         await asyncio.sleep(0.001)
         assert machine.executed == ["migrate"]
-        for number in (2, 3, 4):
+        for number in (2, 2, 3):
             machine.emit("MIGRATION_PASS", **{"pass": number})
         machine.status("completed")
 
@@ -349,9 +349,6 @@ def test_last_commands_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> 
         ({"event": "M", "field": "f", "is": "a"}, {"name": "M", "data": {"f": "a"}}, True),
         ({"event": "M", "field": "f", "is": "a"}, {"name": "M", "data": {"f": "b"}}, False),
         ({"event": "M", "field": "f", "is": "a"}, {"name": "M", "data": {}}, False),
-        ({"event": "M", "field": "f", "at_least": 2}, {"name": "M", "data": {"f": 1}}, False),
-        ({"event": "M", "field": "f", "at_least": 2}, {"name": "M", "data": {"f": 2}}, True),
-        ({"event": "M", "field": "f", "at_least": 2}, {"name": "M", "data": {}}, False),
     ],
 )
 def test_conditions(when: dict[str, Any], event: dict[str, Any], met: bool) -> None:
