@@ -10,6 +10,7 @@ ORDER = [
     "reference",
     "how-it-measures.md",
     "benchmarks.md",
+    "aids.md",
     "comparison.md",
     "where-tried.md",
     "glossary.md",
