@@ -107,6 +107,8 @@ def _said(seen: Seen, verdict: str) -> str:
         "qemu-died": "the source's QEMU ended",
         "hard-limit": "no end within the hard limit",
     }.get(seen.status, f"QEMU says {seen.status}")
+    if seen.status == "hard-limit" and "limit" in seen.fired:
+        said += ", though QEMU was told at the limit of total time to cancel"
     where = {
         "on_destination": "the machine runs on the destination",
         "on_source": "the machine runs on the source",

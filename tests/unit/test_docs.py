@@ -1,11 +1,13 @@
 """The site builds, asks no host for anything, and says nothing that the program does not do."""
 
 import re
+import runpy
 import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
@@ -49,6 +51,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (ROOT / "mkdocs.yml").open("rb") as file:
         build(load_config(file, site_dir=str(out), strict=True))
     return out
+
+
+def test_the_tables_of_the_aids_are_those_of_the_run_that_is_kept() -> None:
+    """`python scripts/aids_page.py` makes them."""
+    script = runpy.run_path(str(ROOT / "scripts" / "aids_page.py"))
+    text = script["PAGE"].read_text()
+    kept = pd.read_csv(script["KEPT"])
+    assert len(kept) == 108
+    assert script["page"](text, kept) == text
 
 
 def test_every_page_is_there_and_in_the_navigation(site: Path) -> None:

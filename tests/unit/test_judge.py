@@ -54,6 +54,18 @@ def test_the_whole_table(
     Verdict(judged.verdict)
 
 
+def test_a_cancel_that_does_not_end_is_told() -> None:
+    """Seen with multifd: the source says `cancelling` for good, and its machine runs on."""
+    hung = judge(seen("hard-limit", (True, False), fired=frozenset({"limit"})))
+    assert hung.outcome == "failed"
+    assert hung.reason == (
+        "no end within the hard limit, though QEMU was told at the limit of total time to cancel; "
+        "the machine runs on the source"
+    )
+    unlimited = judge(seen("hard-limit", (True, False)))
+    assert unlimited.reason == "no end within the hard limit; the machine runs on the source"
+
+
 def test_who_beats_decides_not_what_qemu_says() -> None:
     assert verdict_of(seen("failed", (False, True))) == "on_destination"
     assert verdict_of(seen("completed", (True, False))) == "on_source"
