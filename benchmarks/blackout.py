@@ -125,9 +125,10 @@ CLAIM = Claim(
     f"""The kernel holds a guest's QEMU and lets it go (SIGSTOP, SIGCONT): {LONG} pauses of 10 ms to 1 s, evenly spread over the logarithm, then
     {SHORT_REPEATS} each of 1, 2, 3, 5 and 7 ms, then {UNDISTURBED_S:.0f} s without any. The truth is the time between the two signals; what is
     seen is the gap between beats, and what labctl's own code counts as a stall, its threshold taken from the second
-    before. An error counts either way. A short pause is sorted by how long it lasted. Loaded: beside the guest, which never rests on a core of its own, a process that never rests on each other core, at the
-    usual priority. Crowded: one such process more, so that the guest itself must wait for a core, pause or not: the beats show that too, so its
-    errors are told and held to nothing.""",
+    before. An error counts either way. A short pause is sorted by how long it lasted. Loaded: beside the guest, which never rests
+    on a core of its own, a process that never rests on each other core, at the usual priority. There the guest loses its core now and
+    then, for what carries the signals, the beats or the kernel's own work: stalls that nobody made, and that are the guest's. Crowded: one such process
+    more, so that the guest itself must wait for a core, pause or not: the beats show that too, so its errors are told and held to nothing.""",
     estimate_s=len(MACHINES) * (_LONG_S + _SHORT_S + _AROUND_S),
     measure=measure_all,
 )

@@ -9,8 +9,9 @@ A schedule is data, made by the controller::
      "ends": ["completed", "failed", "cancelled"],
      "hard_limit_s": 60.0}
 
-A rule waits for an event (one whose ``field`` ``is`` something, where it says so), for a time since the start (``elapsed_s``), for whole passes over the memory (``passes``), or for a stall
-(``stall_per_cent``): the first pass that begins with less than so many per cent fewer bytes to send than the pass before it did.
+A rule waits for an event (one whose ``field`` ``is`` something, where it says so), for a time since the start (``elapsed_s``),
+for whole passes over the memory (``passes``), or for a stall (``stall_per_cent``): the first pass that begins with less than so
+many per cent fewer bytes to send than the pass before it did.
 
 Each rule fires at most once, and not after a rule it names under ``unless`` — save one whose command QEMU has refused,
 which then hinders nothing: a switch that was not made must not keep the limit from cancelling. The schedule ends with the
