@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-_DIE_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL", "--")
+from labctl.node.command_line import dying_with_us
+
 _END_S: Final = 5.0
 
 _NEVER_RESTS: Final = "while True: pass"
@@ -18,7 +19,7 @@ def busy(processes: int) -> Iterator[None]:
     started: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(processes):
-            command = [*_DIE_WITH_US, sys.executable, "-I", "-c", _NEVER_RESTS]
+            command = [*dying_with_us(), sys.executable, "-I", "-c", _NEVER_RESTS]
             # Ctrl-C is ours to hear: who measures ends it.
             started.append(subprocess.Popen(command, process_group=0))
         yield

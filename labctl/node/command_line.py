@@ -32,21 +32,33 @@ def find_qemu(qemu: str) -> str:
     return path
 
 
+def dying_with_us(*privilege: str) -> list[str]:
+    """The command prefix of a program that the kernel kills when this process dies; `privilege`: of setpriv, what it gives up.
+
+    The kernel does so from the moment that setpriv asks for it. This process may have died before, by a millisecond: then
+    the shell finds that it has another parent, and starts nothing.
+    """
+    unless_orphaned = '[ "$PPID" = "$0" ] && exec "$@"'
+    return [
+        *("setpriv", "--pdeathsig", "KILL", *privilege),
+        *("sh", "-c", unless_orphaned, str(os.getpid())),
+    ]
+
+
 def run_as(wanted_uid: int | None, wanted_gid: int | None) -> tuple[list[str], str]:
     """The command prefix that starts QEMU, and what user it runs as and why.
 
     Postcopy needs userfaultfd for faults in the kernel's context, which a plain user has only where the sysctl allows it.
     """
-    prefix = ["setpriv", "--pdeathsig", "KILL"]
     if os.getuid() != 0:
-        return prefix, f"uid {os.getuid()}"
+        return dying_with_us(), f"uid {os.getuid()}"
     if not wanted_uid:
-        return prefix, "root: the run was started by root"
+        return dying_with_us(), "root: the run was started by root"
     if host.describe()["unprivileged_userfaultfd"] != "1":
-        return prefix, "root: vm.unprivileged_userfaultfd is 0, so postcopy needs it"
+        return dying_with_us(), "root: vm.unprivileged_userfaultfd is 0, so postcopy needs it"
     group = wanted_gid if wanted_gid is not None else wanted_uid
     drop = ["--reuid", str(wanted_uid), "--regid", str(group), "--clear-groups", "--no-new-privs"]
-    return prefix + drop, f"uid {wanted_uid}"
+    return dying_with_us(*drop), f"uid {wanted_uid}"
 
 
 def accelerator(spec: Spec) -> str:
