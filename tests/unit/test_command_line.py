@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from labctl.node import procfs
 from labctl.node.command_line import dying_with_us
 
 ORPHAN = """
@@ -26,13 +27,6 @@ print(program.pid, flush=True)
 program.wait()
 """
 GONE_S = 10.0
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_it_is_started_as_it_stands() -> None:
@@ -57,9 +51,9 @@ def test_it_is_killed_with_its_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as us:
         assert us.stdout is not None
         pid = int(us.stdout.readline())
-        assert alive(pid)
+        assert procfs.start_time(pid)
         us.kill()
     deadline = time.monotonic() + GONE_S
-    while alive(pid):
+    while procfs.start_time(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
