@@ -5,9 +5,10 @@ samples nothing and asks QEMU nothing between `migrate` and the event that says 
 only to know when the guest has filled its memory: from then on a thread throws the beats away ten times a second, out of
 pipes that hold a second of them, so that the guest never waits for it.
 
-A job: `{"ends": {SIDE: {"argv": [...], "prefix": [...], "namespace_pid": PID}}, "capabilities": {...}, "parameters": {...},
-"start": [COMMAND...], "address": ADDRESS, "work_s": SECONDS, "limit_s": SECONDS}`. `argv` is a command line of labctl's own for the
-same machine; its file descriptors are replaced. Each QEMU runs in the network namespace of a process, as labctl's do.
+A job: `{"ends": {SIDE: {"argv": [...], "namespace_pid": PID}}, "caller": {"uid": UID, "gid": GID}, "capabilities": {...},
+"parameters": {...}, "start": [COMMAND...], "address": ADDRESS, "work_s": SECONDS, "limit_s": SECONDS}`. `argv` is a command line of
+labctl's own for the same machine; its file descriptors are replaced. Each QEMU runs in the network namespace of a process and as the
+user that labctl's do.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ import time
 from typing import Any
 
 from labctl.node.beats import PHASE_RUN, Beat, BeatParser
+from labctl.node.command_line import run_as
 
 SIDES = ("source", "destination")
 QMP_S = 15.0
@@ -33,7 +35,7 @@ _READ_BYTES = 1 << 20
 class Qemu:
     """One QEMU: its monitor, and its beats."""
 
-    def __init__(self, end: dict[str, Any]) -> None:
+    def __init__(self, end: dict[str, Any], caller: dict[str, int]) -> None:
         self._sockets: dict[str, socket.socket] = {}
         theirs: dict[str, int] = {}
         for name in ("qmp", "samples", "commands"):
@@ -42,8 +44,10 @@ class Qemu:
         self.beats, theirs["beats"] = os.pipe()
         argv = [with_fd(word, theirs) for word in end["argv"]]
         enter = ["nsenter", f"--net=/proc/{end['namespace_pid']}/ns/net", "--"]
+        # Made here, not by whom the job is of: the prefix names the process that QEMU dies with.
+        prefix, _user = run_as(caller.get("uid"), caller.get("gid"))
         self.process = subprocess.Popen(
-            [*enter, *end["prefix"], *argv],
+            [*enter, *prefix, *argv],
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             pass_fds=list(theirs.values()),
@@ -106,7 +110,7 @@ def migrate(job: dict[str, Any]) -> dict[str, Any]:
     with contextlib.ExitStack() as ending:
         ends = {}
         for side in SIDES:
-            ends[side] = Qemu(job["ends"][side])
+            ends[side] = Qemu(job["ends"][side], job["caller"])
             ending.callback(ends[side].end)
         source, destination = ends["source"], ends["destination"]
         _wait_until_filled(source.beats)

@@ -12,7 +12,6 @@ from benchmarks.rows import Limit, Row
 from benchmarks.statistics import median, median_interval
 from labctl.campaign import Campaign, PlannedTrial, parse_campaign
 from labctl.migration.algorithms import compile_schedule
-from labctl.node.command_line import run_as
 
 TRIPLES = 20
 SPARE = 4
@@ -100,17 +99,15 @@ def migrate_bare(trials: Trials, planned: PlannedTrial, template: Ran) -> dict[s
     cell = trials.plan.cell(planned.cell)
     schedule = compile_schedule(cell)
     source, destination = trials.pair.ends(planned.direction)
-    caller = trials.pair.caller
-    prefix, _user = run_as(caller.get("uid"), caller.get("gid"))
     job = {
         "ends": {
             side: {
                 "argv": template.record.qemu[side].argv,
-                "prefix": prefix,
                 "namespace_pid": end.node.hello["pid"],
             }
             for side, end in (("source", source), ("destination", destination))
         },
+        "caller": trials.pair.caller,
         "capabilities": schedule.capabilities,
         "parameters": schedule.parameters,
         "start": schedule.start,

@@ -36,9 +36,9 @@ def dying_with_us(*privilege: str) -> list[str]:
     """The command prefix of a program that the kernel kills when this process dies; `privilege`: of setpriv, what it gives up.
 
     The kernel does so from the moment that setpriv asks for it. This process may have died before, by a millisecond: then
-    the shell finds that it has another parent, and starts nothing.
+    the shell finds that it has another parent, and starts nothing. So the process that makes the prefix starts the program.
     """
-    unless_orphaned = '[ "$PPID" = "$0" ] && exec "$@"'
+    unless_orphaned = '[ "$PPID" = "$0" ] && exec "$@"; echo "not started: its parent is not process $0" >&2; exit 1'
     return [
         *("setpriv", "--pdeathsig", "KILL", *privilege),
         *("sh", "-c", unless_orphaned, str(os.getpid())),

@@ -43,8 +43,9 @@ def test_nothing_is_started_for_one_who_died_before(tmp_path: Path) -> None:
     marker = tmp_path / "started"
     # Its output ends when the orphan has too.
     orphan = [sys.executable, "-c", ORPHAN, str(marker)]
-    subprocess.run(orphan, check=False, capture_output=True, timeout=60)
+    done = subprocess.run(orphan, check=False, capture_output=True, text=True, timeout=60)
     assert not marker.exists()
+    assert "not started: its parent is not process" in done.stderr
 
 
 def test_it_is_killed_with_its_parent() -> None:
