@@ -22,8 +22,8 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0: every limit is kept; 1: one is not, or a claim could not be measured; 2: the lab cannot be opened; 3: another run
-    holds it; 130: Ctrl-C.
+    """0: every limit is kept; 1: one is not, or a claim could not be measured; 2: the lab cannot be opened, or --out not
+    be written to; 3: another run holds it; 130: Ctrl-C.
     """
     asked = _parse(arguments)
     chosen = [claim for claim in CLAIMS if not asked.names or claim.name in asked.names]
@@ -33,6 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{claim.name:12} about {claim.estimate_s:4.0f} s  {' '.join(claim.about.split())}"
             )
         return 0
+    try:
+        asked.out.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        print(f"benchmarks: --out {asked.out}: {fault.strerror}", file=sys.stderr)
+        return 2
     if asked.page:
         write([], asked.out)
         return 0

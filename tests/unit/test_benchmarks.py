@@ -181,7 +181,7 @@ def harness(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
     def run(claims: list[Claim], *names: str) -> tuple[int, dict[str, Measured]]:
         monkeypatch.setattr(command, "CLAIMS", tuple(claims))
-        status = command.main([*names, "--out", str(tmp_path)])
+        status = command.main(["--out", str(tmp_path), *names])
         return status, document.load(tmp_path / "benchmarks.json")
 
     yield run
@@ -234,6 +234,16 @@ class TestCommand:
         with pytest.raises(SystemExit):
             harness([claim("a", row())], "b")
         assert "no such claim: b" in capsys.readouterr().err
+
+    def test_where_it_is_written_is_made_before_anything_is_measured(
+        self, harness: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        untouched = claim("a", fault=AssertionError("measured"))
+        (tmp_path / "file").touch()
+        assert harness([untouched], "--out", str(tmp_path / "file" / "under"))[0] == 2
+        assert "file/under: Not a directory" in capsys.readouterr().err
+        assert harness([claim("a", row())], "--out", str(tmp_path / "new" / "under"))[0] == 0
+        assert (tmp_path / "new" / "under" / "benchmarks.json").exists()
 
 
 def _interrupted(_tell: Tell) -> Iterator[Row]:
