@@ -13,16 +13,15 @@ import os
 import socket
 import statistics
 import struct
-import subprocess
 import threading
 import time
 from contextlib import closing
 from typing import Any
 
+from .commands import COMMAND_TIMEOUT_S, run
 from .netlink import QdiscReader
 from .protocol import RequestError
 
-COMMAND_TIMEOUT_S = 10.0
 _MIN_BURST_BYTES = 32 * 1024
 _BURST_S = 0.00025
 _BIG_BURST_BITS_PER_S = 5_000_000_000
@@ -39,25 +38,6 @@ _TCP_INFO_BYTES, _TCP_INFO_MSS_AT, _TCP_INFO_DELIVERED_AT = 256, 16, 192
 _SIOCGIFFLAGS = 0x8913
 _CARRIES = 0x1 | 0x40
 """IFF_UP and IFF_RUNNING"""
-
-
-def run(*argv: str) -> str:
-    """Run a command of iproute2. :raise RequestError: ``command``, with what it printed."""
-    try:
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
-        )
-    except FileNotFoundError:
-        raise RequestError(
-            "command", f"{argv[0]} is not installed (mend: apt install iproute2)"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise RequestError(
-            "timeout", f"{' '.join(argv)} took longer than {COMMAND_TIMEOUT_S} s"
-        ) from None
-    if done.returncode != 0:
-        raise RequestError("command", f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")
-    return done.stdout
 
 
 def make_veth(interface: str, peer_pid: int) -> None:
@@ -80,10 +60,11 @@ def make_veth(interface: str, peer_pid: int) -> None:
     )
 
 
-def configure(interface: str, address: str, mtu: int) -> None:
-    """Give an interface its address (with prefix length) and MTU, and bring it up."""
-    run("ip", "link", "set", "lo", "up")
-    run("ip", "address", "replace", address, "dev", interface)
+def configure(interface: str, address: str | None, mtu: int) -> None:
+    """Give an interface its MTU and bring it up; in a namespace of our own also its address (with prefix length)."""
+    if address is not None:
+        run("ip", "link", "set", "lo", "up")
+        run("ip", "address", "replace", address, "dev", interface)
     run("ip", "link", "set", interface, "mtu", str(mtu), "up")
 
 
