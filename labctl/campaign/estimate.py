@@ -11,6 +11,8 @@ LONGEST_BASELINE_S = 30.0
 FILL_BYTES_PER_S = 500 * 2**20
 """How fast the guest fills its memory before, and checks it after."""
 
+UNSHAPED_BITS_PER_S = 10**10
+"""What a link may carry that is left as it is."""
 STALLED_PASSES = 2
 """Passes until a hybrid that waits for a stall has seen one."""
 
@@ -46,7 +48,7 @@ def estimate_transfer_s(cell: Cell) -> float:
     zero` what is outside. Of a profile the mean counts; of `delta` whole pages do, as without XBZRLE.
     """
     guest, algorithm = cell.guest, cell.algorithm
-    rate = cell.link.bandwidth_bits_per_s / 8
+    rate = (cell.link.bandwidth_bits_per_s or UNSHAPED_BITS_PER_S) / 8
     if algorithm.max_bandwidth_bytes_per_s:
         rate = min(rate, algorithm.max_bandwidth_bytes_per_s)
     outside = 0 if guest.fill == "zero" else guest.memory_bytes - guest.working_set_bytes

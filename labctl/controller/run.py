@@ -250,13 +250,15 @@ class Controller:
         link = pair.link
         for way in link.measured if link else ():
             assert link is not None
-            off = link.deviation(way)
+            off, asked = link.deviation(way), link.spec.bandwidth_bits_per_s
             told = (pair.name, link.spec, way)
-            if abs(off) > LINK_TOLERANCE and told not in self._told_links:
+            if off is None or asked is None or abs(off) <= LINK_TOLERANCE:
+                continue
+            if told not in self._told_links:
                 self._told_links.add(told)
-                asked = link.spec.bandwidth_bits_per_s / 1e9
+                gbit = asked / 1e9
                 self._tell(
-                    Notice(f"the link ({way}) was measured {off:+.1%} off its {asked:g} Gbit/s")
+                    Notice(f"the link ({way}) was measured {off:+.1%} off its {gbit:g} Gbit/s")
                 )
 
 

@@ -12,6 +12,8 @@ from labctl.lab.inventory import LabSpec, read_lab
 from labctl.lab.node import Node
 from labctl.lab.pair import Lab
 from labctl.lab.probing import NO_QUESTIONS, Questions
+from labctl.lab.remote import RemoteOpener
+from labctl.lab.remote_host import Sudo
 
 
 def open_lab(
@@ -34,10 +36,15 @@ def open_lab(
     Raises InputError for a wrong inventory, LabError when root cannot be had.
     """
     spec = read_lab(lab)
-    _only_embedded(spec)
-    ask_privilege()
-    opener = EmbeddedOpener(spec, run, share, lock, questions)
-    return Lab(spec.name, {"a-b": opener})
+    if spec.embedded:
+        ask_privilege()
+        return Lab(spec.name, {"a-b": EmbeddedOpener(spec, run, share, lock, questions)})
+    sudo = Sudo()
+    openers = {
+        pair.name: RemoteOpener(spec, pair, run, share, lock, questions, sudo)
+        for pair in spec.pairs
+    }
+    return Lab(spec.name, openers)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from labctl.errors import LabctlError, NodeError, NodeLost
 from labctl.lab import waits as node_waits
 from labctl.lab.pair import End, Pair
 from labctl.migration import waits
+from labctl.migration.clocks import ObserversClock
 from labctl.migration.load import command_line
 from labctl.migration.raw import RawTrial
+from labctl.node.beats import SIDES
 from labctl.node.protocol import unpack
-
-SIDES = ("source", "destination")
 
 
 class Interrupted(LabctlError):  # noqa: N818 - named for what happened, as in labctl.errors
@@ -30,9 +30,10 @@ class Bench:
     def __init__(self, pair: Pair, direction: str, raw: RawTrial, stop: threading.Event) -> None:
         source, destination = pair.ends(direction)
         self.ends = {"source": source, "destination": destination}
-        self.observer = pair.observer
+        self._watch = pair.watch(direction)
+        self.observer = self._watch.observer
+        self.clocks = ObserversClock(one_clock=pair.one_clock)
         self.link_is_up = pair.link_is_up
-        self._caller = pair.caller
         self._raw = raw
         self._stop = stop
         self._observing = False
@@ -42,12 +43,27 @@ class Bench:
 
     # --- to the observer ---
 
+    def compare_clocks(self) -> None:
+        """Find out how far the observer's clock is from ours; done before anything is timed."""
+        self.clocks.of_controller(self.observer)
+
     def observe(self, nonce: int) -> None:
-        """Let the observer wait for the beats of the guest with this nonce."""
-        started = self.observer.call("observe.start", nonce=nonce)
+        """Let the observer wait for the beats of the guest with this nonce, and relays bring it those of other hosts."""
+        watch = self._watch
+        started = self.observer.call(
+            "observe.start", nonce=nonce, door_address=watch.address, relayed=list(watch.relays)
+        )
         self._observing = True
         self.beat_pipes = started["paths"]
         self.anchor("observer", started)
+        for side, relay in watch.relays.items():
+            relayed = relay.call(
+                "relay.start", nonce=nonce, side=side, address=watch.address, **started["door"]
+            )
+            self.beat_pipes[side] = relayed["path"]
+        wait_s = waits.CLOCKS_S + node_waits.ANSWER_GRACE_S
+        found = self.observer.call("observe.clocks", wait_s=wait_s, timeout_s=waits.CLOCKS_S)
+        self.clocks.of_sides(found)
 
     def beat(self, side: str, name: str, timeout_s: float, **wanted: Any) -> dict[str, Any]:
         """Wait until a side's beats are as wanted, or its QEMU ends; the observer's state then."""
@@ -56,7 +72,15 @@ class Bench:
             "observe.wait", side=side, name=name, timeout_s=timeout_s, **wanted
         )
         wait_s = timeout_s + node_waits.ANSWER_GRACE_S
-        state: dict[str, Any] = self.observer.result(answer, name, wait_s, unless=self._over[side])
+        try:
+            state: dict[str, Any] = self.observer.result(
+                answer, name, wait_s, unless=self._over[side]
+            )
+        except NodeError as error:
+            if error.code != "relay":
+                raise
+            # A network that failed says nothing of the migration: the attempt is repeated.
+            raise Interrupted(error.fault, place=error.place) from None
         return state
 
     def observed(self) -> dict[str, Any]:
@@ -171,13 +195,17 @@ class Bench:
             steps.append((f"the {side}'s samples", partial(self._collect_samples, side)))
             steps.append((f"the {side}'s events", partial(self._collect_machine, side)))
         steps.append(("the beats", self._collect_beats))
+        steps += [
+            ("a relay", partial(relay.call, "relay.stop")) for relay in self._watch.relays.values()
+        ]
         for what, step in steps:
             try:
                 step()
             except LabctlError as fault:
                 faults.append(fault)
                 self._raw.not_collected.append(f"{what}: {fault.fault}")
-        self._raw.events.sort(key=lambda event: int(event["t_ns"]))
+        self._raw.offsets = self.clocks.as_dict()
+        self._raw.events.sort(key=lambda e: self.clocks.on_observer(e["side"], int(e["t_ns"])))
         return faults
 
     def _collect_counters(self) -> None:
@@ -203,6 +231,7 @@ class Bench:
             return
         taken = self.observer.call("observe.take", wait_s=node_waits.TRANSFER_S)
         self.anchor("observer", taken)
+        self.clocks.of_sides(taken["clocks"])
         self._raw.beats = unpack(taken["records"])
         self._raw.vcpus = taken["vcpus"] or self._raw.vcpus
         self._raw.guest["beats_skipped_bytes"] = taken["skipped_bytes"]
@@ -235,8 +264,7 @@ class Bench:
             "append": append,
             "beats_pipe": self.beat_pipes[side],
             "incoming": side == "destination",
-            "uid": self._caller.get("uid"),
-            "gid": self._caller.get("gid"),
+            **end.run_as,
         }
 
 

@@ -8,7 +8,7 @@ import pwd
 import time
 from typing import Any
 
-from . import AGENT_VERSION, host, interfaces, link, packets, probe
+from . import AGENT_VERSION, command_line, host, interfaces, link, packets, probe
 from .protocol import unpack
 from .services import Handler, Params, Place
 
@@ -22,6 +22,7 @@ class HostServices:
         self._interfaces = interfaces.Keeper(self._remember)
         self.handlers: dict[str, Handler] = {
             "hello": self._hello,
+            "host.trial_user": self._trial_user,
             "host.leftovers": self._leftovers,
             "host.clean": self._clean,
             "file.put": self._put_file,
@@ -61,6 +62,9 @@ class HostServices:
             "directory": str(state.directory),
         }  # fmt: skip
 
+    async def _trial_user(self, params: Params) -> Any:
+        return command_line.trial_user(params["name"])
+
     async def _leftovers(self, _params: Params) -> Any:
         return host.leftovers()
 
@@ -86,7 +90,7 @@ class HostServices:
         link.make_veth(params["interface"], params["peer_pid"])
 
     async def _configure_link(self, params: Params) -> Any:
-        link.configure(params["interface"], params.get("address"), params["mtu"])
+        return {"mtu": link.configure(params["interface"], params["address"], params["mtu"])}
 
     async def _link_state(self, params: Params) -> Any:
         return {"up": link.is_up(params["interface"])}

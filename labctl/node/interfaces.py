@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Callable
 
 from .commands import run
+from .link import unshape
 from .protocol import RequestError
 
 Kept = dict[str, Any]
@@ -91,11 +93,6 @@ class Keeper:
 def restore(kept: Sequence[Kept]) -> None:
     """Set interfaces back to what they were: the kernel's own queueing discipline, and the MTU."""
     for one in kept:
-        for command in (
-            ("tc", "qdisc", "del", "dev", one["interface"], "root"),
-            ("ip", "link", "set", one["interface"], "mtu", str(one["mtu"])),
-        ):
-            try:
-                run(*command)
-            except RequestError:
-                continue  # it has none of its own, or the interface is gone
+        unshape(one["interface"])
+        with suppress(RequestError):  # the interface is gone
+            run("ip", "link", "set", one["interface"], "mtu", str(one["mtu"]))
