@@ -23,7 +23,7 @@ OLDEST_PYTHON: Final = (3, 9)
 # Both run on whatever Python a host has, however old.
 _GREETING = """
 import json, os, sys
-cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "labctl")
+cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "labctl", "agent")
 print(json.dumps({"python": sys.version_info[:3], "uid": os.getuid(), "cache": cache,
     "has_agent": os.path.exists(os.path.join(cache, sys.argv[1])), "ssh": os.environ.get("SSH_CONNECTION", "")}))
 """
