@@ -42,6 +42,11 @@ class LabSpec:
         """A host's variables."""
         return self.variables.get(host, {})
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All that runs use."""
+        return tuple(dict.fromkeys((*self.hypervisors, *self.observers)))
+
     @cached_property
     def pairs(self) -> tuple[PairSpec, ...]:
         """The pairs its hypervisors make. InputError when they make none, or one has a wrong variable."""

@@ -10,6 +10,7 @@ from labctl.campaign.models import LinkSpec
 from labctl.errors import LabError, NodeError, NodeLost, WaitTimeout
 from labctl.lab import waits
 from labctl.lab.node import Node
+from labctl.lab.watch import Watch
 
 Direction = str
 """`forward` or `reverse`"""
@@ -36,17 +37,6 @@ class End:
     """the node on that host that hears its guest's beats, where the observer is not on every host"""
     management: str = ""
     """its address for the observer and the relays of other hosts"""
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who observes the beats of a trial."""
-
-    observer: Node
-    relays: Mapping[str, Node] = field(default_factory=dict)
-    """of each side that is not on the observer's host: the node that brings its beats"""
-    address: str | None = None
-    """where the relays find the observer"""
 
 
 @dataclass(frozen=True)

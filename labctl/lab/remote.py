@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from labctl.campaign.capabilities import Capabilities
 from labctl.errors import LabError
 from labctl.guest.build import guest_image, guest_sha256
 from labctl.lab import waits
@@ -18,7 +19,7 @@ from labctl.lab.node import Node
 from labctl.lab.pair import End, Pair
 from labctl.lab.pairing import PairSpec
 from labctl.lab.probing import Questions, probe_host
-from labctl.lab.remote_host import RemoteHost, Sudo
+from labctl.lab.ssh import RemoteHost, Sudo
 from labctl.node.protocol import pack
 
 Item = TypeVar("Item")
@@ -58,7 +59,7 @@ class _Opening:
     def pair(self) -> Pair:
         """The pair, whole."""
         wanted = self.of.pair
-        a, b = side_by_side(self._end, (wanted.a, wanted.b))
+        a, b = agreeing(*side_by_side(self._end, (wanted.a, wanted.b)))
         observer = observer_address = None
         if wanted.observer is not None:
             host = self._host(wanted.observer)
@@ -139,6 +140,40 @@ class _Opening:
         node.hello = node.call(
             "hello", wait_s=waits.HELLO_S, lock=lock, share=self.of.share, user=caller()["user"]
         )
+
+
+def agreeing(a: End, b: End) -> tuple[End, End]:
+    """Two ends whose QEMUs have the same machine type, without which no migration between them succeeds.
+
+    Raises LabError where the lab's own have not; another QEMU that has not counts as missing.
+    """
+    disagreement = _disagreement(a, b, a.capabilities, b.capabilities)
+    if disagreement:
+        raise LabError(
+            disagreement,
+            place=f"{a.host}, {b.host}",
+            mend="install the same QEMU on both, or name a machine type that both have: labctl_machine",
+        )
+    others = a.capabilities.others.keys() & b.capabilities.others.keys()
+    for qemu in others:
+        disagreement = _disagreement(a, b, *(end.capabilities.of(qemu) for end in (a, b)))
+        if disagreement:
+            for end in (a, b):
+                missing = end.capabilities.of(qemu).model_copy(update={"missing": disagreement})
+                end.capabilities = end.capabilities.model_copy(
+                    update={"others": {**end.capabilities.others, qemu: missing}}
+                )
+    return a, b
+
+
+def _disagreement(a: End, b: End, of_a: Capabilities, of_b: Capabilities) -> str | None:
+    if of_a.missing or of_b.missing or of_a.machine_type == of_b.machine_type:
+        return None
+    said = (
+        f"QEMU {of_it.qemu_version} at {end.host} has {of_it.machine_type}"
+        for end, of_it in ((a, of_a), (b, of_b))
+    )
+    return f"the machine types differ: {', '.join(said)}"
 
 
 def side_by_side(do: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:

@@ -18,6 +18,8 @@ SEND_S: Final = 15.0
 """a node takes a request from its channel"""
 PROBE_S: Final = 60.0
 """two short QEMU runs per question about capabilities; one per accelerator"""
+CLOCKS_S: Final = 5.0
+"""relays reach the observer, and their clocks are compared"""
 LINK_MEASUREMENT_S: Final = 30.0
 """goodput and round trip of one direction"""
 CLOSE_S: Final = 15.0

@@ -1,8 +1,9 @@
 """What a trial stands on: both ends and the observer, as it speaks with them, and all they have to tell."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NoReturn
 
@@ -21,7 +22,18 @@ from labctl.node.protocol import unpack
 
 
 class Interrupted(LabctlError):  # noqa: N818 - named for what happened, as in labctl.errors
-    """The run was asked to stop; the attempt has no result."""
+    """The run was asked to stop, or what observes it failed; the attempt has no result."""
+
+
+@contextmanager
+def _repeated_when_a_relay_fails() -> Iterator[None]:
+    """A network that beats do not cross says nothing of the migration."""
+    try:
+        yield
+    except NodeError as error:
+        if error.code != "relay":
+            raise
+        raise Interrupted(error.fault, place=error.place) from None
 
 
 class Bench:
@@ -49,21 +61,12 @@ class Bench:
 
     def observe(self, nonce: int) -> None:
         """Let the observer wait for the beats of the guest with this nonce, and relays bring it those of other hosts."""
-        watch = self._watch
-        started = self.observer.call(
-            "observe.start", nonce=nonce, door_address=watch.address, relayed=list(watch.relays)
-        )
+        with _repeated_when_a_relay_fails():
+            watching = self._watch.begin(nonce)
         self._observing = True
-        self.beat_pipes = started["paths"]
-        self.anchor("observer", started)
-        for side, relay in watch.relays.items():
-            relayed = relay.call(
-                "relay.start", nonce=nonce, side=side, address=watch.address, **started["door"]
-            )
-            self.beat_pipes[side] = relayed["path"]
-        wait_s = waits.CLOCKS_S + node_waits.ANSWER_GRACE_S
-        found = self.observer.call("observe.clocks", wait_s=wait_s, timeout_s=waits.CLOCKS_S)
-        self.clocks.of_sides(found)
+        self.beat_pipes = dict(watching.pipes)
+        self.anchor("observer", dict(watching.anchor))
+        self.clocks.of_sides(watching.offsets)
 
     def beat(self, side: str, name: str, timeout_s: float, **wanted: Any) -> dict[str, Any]:
         """Wait until a side's beats are as wanted, or its QEMU ends; the observer's state then."""
@@ -72,15 +75,10 @@ class Bench:
             "observe.wait", side=side, name=name, timeout_s=timeout_s, **wanted
         )
         wait_s = timeout_s + node_waits.ANSWER_GRACE_S
-        try:
+        with _repeated_when_a_relay_fails():
             state: dict[str, Any] = self.observer.result(
                 answer, name, wait_s, unless=self._over[side]
             )
-        except NodeError as error:
-            if error.code != "relay":
-                raise
-            # A network that failed says nothing of the migration: the attempt is repeated.
-            raise Interrupted(error.fault, place=error.place) from None
         return state
 
     def observed(self) -> dict[str, Any]:

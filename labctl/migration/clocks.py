@@ -1,17 +1,15 @@
 """The one clock of a trial: the observer's CLOCK_MONOTONIC, and how far those of others are from it.
 
-No host's time of day has to be right for it. What is asked of a node and answered at once says how far its clock is from
-ours, within half of the time that took; relays and the observer compare theirs all the time (:mod:`labctl.node.inlets`).
+No host's time of day has to be right for it: ours is compared with the observer's as a trial begins, those of relays all the
+time (:mod:`labctl.node.inlets`).
 """
 
 import time
 from collections.abc import Mapping
-from typing import Any, Final
 
+from labctl.lab.clocks import compared
 from labctl.lab.node import Node
 from labctl.node.beats import SIDES
-
-_QUESTIONS: Final = 5
 
 Offset = dict[str, int]
 """`offset_ns`: what to add to a time of that clock to have the observer's; `uncertainty_ns`: it is right within so much"""
@@ -37,7 +35,11 @@ class ObserversClock:
     def of_controller(self, observer: Node) -> None:
         """Compare ours with the observer's."""
         if not self._one_clock:
-            self._add("controller", compared(observer))
+            found = compared(observer)
+            self._add(
+                "controller",
+                {"offset_ns": found.monotonic_ns, "uncertainty_ns": found.uncertainty_ns},
+            )
 
     def of_sides(self, found: Mapping[str, Offset]) -> None:
         """Take note of what the observer has found of its relays' hosts; a side without a relay is on its own."""
@@ -50,15 +52,3 @@ class ObserversClock:
 
     def _add(self, side: str, offset: Offset) -> None:
         self._offsets.setdefault(side, []).append(offset)
-
-
-def compared(node: Node) -> Offset:
-    """How far our clock is from a node's: what to add to ours. NodeLost, WaitTimeout."""
-    answers: list[tuple[int, int]] = []
-    for _ in range(_QUESTIONS):
-        asked_ns = time.monotonic_ns()
-        anchor: dict[str, Any] = node.call("alive")["anchor"]
-        got_ns = time.monotonic_ns()
-        answers.append((got_ns - asked_ns, anchor["monotonic_ns"] - (asked_ns + got_ns) // 2))
-    took_ns, offset_ns = min(answers)
-    return {"offset_ns": offset_ns, "uncertainty_ns": (took_ns + 1) // 2}

@@ -10,8 +10,6 @@ SLOWEST_FILL_BYTES_PER_S: Final = 64 << 20
 """the fill, and the check, must go at least at this speed"""
 FILL_BASE_S: Final = 10.0
 """beside the fill's share of memory"""
-CLOCKS_S: Final = 5.0
-"""relays reach the observer, and their clocks are compared"""
 QMP_S: Final = 15.0
 """a QMP command that is not the migration itself"""
 RESUME_S: Final = 15.0

@@ -37,7 +37,6 @@ from labctl.events import (
     TrialEnded,
     TrialStarted,
 )
-from labctl.lab import opening
 from labctl.playbook import TaskEvent
 from labctl.provision import ProvisionResult
 from labctl.results import load_run
@@ -359,8 +358,8 @@ def test_doctor_says_what_is_missing_and_how_to_mend_it(monkeypatch: pytest.Monk
 
 def test_lab_check_and_clean(monkeypatch: pytest.MonkeyPatch) -> None:
     findings = [
-        opening.Finding("a: QEMU", True, "7.2"),
-        opening.Finding("a: userfaultfd", False, "no postcopy", "allow it"),
+        checking.Finding("a: QEMU", True, "7.2"),
+        checking.Finding("a: userfaultfd", False, "no postcopy", "allow it"),
     ]
     monkeypatch.setattr("labctl.lab.check_lab", lambda name: findings)
     said = Said("lab", "check", "local")

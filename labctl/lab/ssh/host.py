@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from labctl.errors import LabError, WaitTimeout
 from labctl.lab import waits
 from labctl.lab.agentfile import agent_file
-from labctl.lab.connecting import connect, hang_up, transport_of
 from labctl.lab.node import Node
-from labctl.lab.route import route_to
-from labctl.lab.ssh_channel import Done, SshChannel, execute
+from labctl.lab.ssh.channel import Done, SshChannel, execute
+from labctl.lab.ssh.connecting import connect, hang_up, transport_of
+from labctl.lab.ssh.route import route_to
 
 if TYPE_CHECKING:
     from fabric import Connection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from labctl.errors import LabError
 from labctl.lab import waits
-from labctl.lab.route import Route
+from labctl.lab.ssh.route import Route
 
 if TYPE_CHECKING:
     from fabric import Connection
