@@ -37,6 +37,7 @@ from labctl.events import (
     TrialEnded,
     TrialStarted,
 )
+from labctl.lab import checking
 from labctl.playbook import TaskEvent
 from labctl.provision import ProvisionResult
 from labctl.results import load_run
