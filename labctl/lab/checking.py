@@ -8,16 +8,19 @@ from typing import Any, Final
 
 from labctl.campaign.models import LinkSpec
 from labctl.errors import LabctlError
+from labctl.lab import waits
 from labctl.lab.clocks import compared
 from labctl.lab.inventory import LabSpec, read_lab
 from labctl.lab.opening import open_lab
 from labctl.lab.pair import End, Pair
-from labctl.lab.probing import NO_QUESTIONS
+from labctl.lab.probing import DEFAULT_QEMU, NO_QUESTIONS
 from labctl.lab.remote import RemoteOpener, side_by_side
 from labctl.lab.ssh import RemoteHost, Sudo
 
 CLOCKS_APART_S: Final = 0.5
 """hosts whose times of day differ by more are told: logs of theirs cannot be laid beside each other"""
+PROGRAMS: Final = ("ip", "tc", "setpriv")
+"""what an agent uses beside QEMU"""
 _NONCE: Final = 1
 
 
@@ -63,25 +66,40 @@ def _check_pair(spec: LabSpec, sudo: Sudo, number: int) -> list[Finding]:
     except LabctlError as error:
         hosts = [host for host in (pair.a, pair.b, pair.observer) if host is not None]
         alone = side_by_side(partial(_check_host, spec, sudo), hosts)
-        if not all(finding.ok for finding in alone):
-            return alone
-        return [*alone, _failed(f"pair {pair.name}", error)]
+        found = [finding for findings in alone for finding in findings]
+        if not all(finding.ok for finding in found):
+            return found
+        return [*found, _failed(f"pair {pair.name}", error)]
     try:
         return [*_check_ends(opened), *_check_between(opened)]
     finally:
         opened.close()
 
 
-def _check_host(spec: LabSpec, sudo: Sudo, name: str) -> Finding:
+def _check_host(spec: LabSpec, sudo: Sudo, name: str) -> list[Finding]:
+    """A host as far as it goes: whether it is reached, and what it lacks."""
     host = RemoteHost(name, spec.of(name), _run_name(), sudo)
     try:
         host.open()
+        found = [Finding(name, True, "reached, with Python and root")]
+        node = host.start("host")
+        try:
+            wanted = [*PROGRAMS, str(spec.of(name).get("labctl_qemu", DEFAULT_QEMU))]
+            lacking = node.call(
+                "host.lacks",
+                wait_s=waits.HELLO_S,
+                programs=wanted if name in spec.hypervisors else [],
+            )
+        finally:
+            node.close()
     except LabctlError as error:
-        return _failed(name, error)
-    else:
-        return Finding(name, True, "reached, with Python and root")
+        return [_failed(name, error)]
     finally:
         host.close()
+    if lacking:
+        mend = f"labctl lab provision {spec.asked}"
+        found.append(Finding(f"{name}: programs", False, f"lacks {', '.join(lacking)}", mend))
+    return found
 
 
 def _check_ends(pair: Pair) -> Iterator[Finding]:

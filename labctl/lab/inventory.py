@@ -37,6 +37,8 @@ class LabSpec:
     hypervisors: tuple[str, ...]
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
     observers: tuple[str, ...] = ()
+    asked: str = ""
+    """as it was asked for: a name or a path"""
 
     def of(self, host: str) -> dict[str, Any]:
         """A host's variables."""
@@ -116,4 +118,5 @@ def _spec(lab: str, path: Path, listing: dict[str, Any]) -> LabSpec:
         )
     name = lab if "/" not in lab else path.stem if path.is_file() else path.name
     observers = tuple(listing.get("observers", {}).get("hosts", ()))
-    return LabSpec(name, path, hypervisors, listing.get("_meta", {}).get("hostvars", {}), observers)
+    variables = listing.get("_meta", {}).get("hostvars", {})
+    return LabSpec(name, path, hypervisors, variables, observers, lab)

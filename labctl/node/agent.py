@@ -140,5 +140,7 @@ def main(argv: list[str]) -> int:
         print("usage: agent RUN ROLE [SILENCE_S]", file=sys.stderr)
         return 2
     silence_s = float(argv[2]) if len(argv) == 3 else None
+    # Where ip, tc and setpriv are; not every way in has it.
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
     asyncio.run(serve(argv[0], argv[1], silence_s))
     return 0

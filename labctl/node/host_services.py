@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import shutil
 import time
 from typing import Any
 
@@ -22,6 +23,7 @@ class HostServices:
         self._interfaces = interfaces.Keeper(self._remember)
         self.handlers: dict[str, Handler] = {
             "hello": self._hello,
+            "host.lacks": self._lacks,
             "host.trial_user": self._trial_user,
             "host.leftovers": self._leftovers,
             "host.clean": self._clean,
@@ -61,6 +63,9 @@ class HostServices:
             "version": AGENT_VERSION, "pid": os.getpid(), "shared_host": shared, "host": host.describe(),
             "directory": str(state.directory),
         }  # fmt: skip
+
+    async def _lacks(self, params: Params) -> Any:
+        return [program for program in params["programs"] if shutil.which(program) is None]
 
     async def _trial_user(self, params: Params) -> Any:
         return command_line.trial_user(params["name"])

@@ -40,9 +40,13 @@ def connect(route: Route) -> "Connection":
         },
     )
     _know_hosts(connection.client, route)
-    with _named(route):
-        connection.open()
-        transport_of(connection).set_keepalive(_KEEP_ALIVE_S)
+    try:
+        with _named(route):
+            connection.open()
+            transport_of(connection).set_keepalive(_KEEP_ALIVE_S)
+    except BaseException:
+        hang_up(connection)
+        raise
     return connection
 
 
@@ -60,6 +64,7 @@ def hang_up(connection: "Connection") -> None:
     while connection is not None:
         with suppress(OSError, SSHException, EOFError):
             connection.close()
+            connection.client.close()  # one that was refused is no connection to Fabric
         gateway = connection.gateway
         connection = None if isinstance(gateway, str) else gateway
 
@@ -84,6 +89,9 @@ def _know_hosts(client: "SSHClient", route: Route) -> None:
         asked = route.address if route.port == 22 else f"[{route.address}]:{route.port}"
         for kind, key in (filed.lookup(route.key_name) or {}).items():
             client.get_host_keys().add(asked, kind, key)
+
+
+_KEY = "put a key there (ssh-copy-id), or name the right one: ansible_ssh_private_key_file, ansible_user"
 
 
 @contextmanager
@@ -115,9 +123,15 @@ def _named(route: Route) -> Iterator[None]:
         raise _fault(
             route,
             f"SSH lets {route.user} not in ({error}); keys that were tried: {keys}",
-            f"put a key there (ssh-copy-id), or name it: ansible_ssh_private_key_file, ansible_user; try: {route.command} true",
+            f"{_KEY}; try: {route.command} true",
         ) from None
     except SSHException as error:
+        if "No authentication methods" in str(error):
+            raise _fault(
+                route,
+                f"there is no key to let {route.user} in with",
+                f"{_KEY}; try: {route.command} true",
+            ) from None
         if "not found in known_hosts" in str(error):
             raise _fault(
                 route,

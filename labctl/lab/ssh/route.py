@@ -118,13 +118,8 @@ def _jump(host: str, jumps: str, options: list[str]) -> Route | None:
     name, colon, port = address.rpartition(":")
     if not colon or not port.isdigit():
         name, port = address, ""
-    # The user's own configuration holds for the jump host too; of the inventory's options, the files.
-    kept = [
-        option
-        for flag, option in pairwise(options)
-        if flag == "-o" and option.split("=")[0].lower().endswith("knownhostsfile")
-    ]
-    ways = [f"-o{option}" for option in kept]
+    # As ssh does: of the options only the configuration's file holds for the hosts on the way.
+    ways = [word for two in pairwise(options) if two[0] == "-F" for word in two]
     ways += ["-p", port] if port else []
     ways += ["-l", user] if at else []
     ways += ["-J", ",".join(before)] if before else []
