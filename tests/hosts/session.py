@@ -43,13 +43,20 @@ class Hosts:
         return len(self._hosts)
 
     def write_inventory(
-        self, name: str, *, user: str = "root", variables: Variables | None = None
+        self,
+        name: str,
+        *,
+        user: str = "root",
+        variables: Variables | None = None,
+        only: Sequence[str] = (),
     ) -> Path:
-        """Write another inventory of the same hosts: for another user, with other variables of hosts."""
+        """Write another inventory of the same hosts: for another user, with other variables of hosts, of some of them."""
         path = self.folder / name
-        described = {host.name: self._described(host, user) for host in self}
-        for host, more in (variables or {}).items():
-            described[host].update(more)
+        described = {
+            host.name: {**self._described(host, user), **(variables or {}).get(host.name, {})}
+            for host in self
+            if host.name in (only or self._hosts)
+        }
         yaml = YAML()
         yaml.width = 1000
         with path.open("w") as file:

@@ -1,0 +1,236 @@
+"""Campaigns on real hosts over SSH: the same as on the embedded lab, whatever happens to the hosts on the way."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labctl import api
+from labctl.campaign import Campaign, dump_campaign
+from labctl.errors import LabHeld
+from labctl.lab import clean_lab, open_lab
+from labctl.results import Run, load_run
+from tests.hosts import Hosts
+from tests.system.bench import campaign
+from tests.system.rack import (
+    PAIR,
+    ended,
+    left_on,
+    nothing_left,
+    rack,
+    runs_on,
+    until,
+    until_nothing_left,
+)
+
+pytestmark = [
+    pytest.mark.hosts,
+    pytest.mark.root,
+    pytest.mark.qemu,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+]
+
+KINDS = campaign(
+    name="kinds",
+    guest={"memory": "128MiB", "working_set": "64MiB"},
+    matrix={
+        "algorithm": ["stop_and_copy", "precopy", "postcopy", "hybrid"],
+        "write_rate": ["0MiB/s", "400MiB/s"],
+    },
+    link={"bandwidth": "1Gbit/s"},
+    limits={"total_time": "6s"},
+)
+LONG = campaign(
+    name="long",
+    algorithm="precopy",
+    guest={"memory": "128MiB", "working_set": "64MiB", "write_rate": "400MiB/s"},
+    link={"bandwidth": "200Mbit/s"},
+    limits={"total_time": "8s"},
+    repetitions=2,
+)
+"""Two trials that do not converge, and so are long enough for something to happen to them."""
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    with rack(tmp_path_factory.mktemp("rack")) as made:
+        yield made
+
+
+@pytest.fixture
+def pair(hosts: Hosts) -> Iterator[str]:
+    """The first two of them as a lab, which is as it was at the end."""
+    yield str(hosts.write_inventory("pair.yml", only=PAIR))
+    nothing_left(hosts)
+
+
+def ran(asked: Campaign, lab: str, out: Path) -> Run:
+    result = api.run(asked, lab=lab, out=out)
+    assert result.exit_code == 0, result.summary
+    return load_run(result.directory)
+
+
+class Running:
+    """A campaign on the command line, in a process of its own."""
+
+    def __init__(self, folder: Path, asked: Campaign, lab: str) -> None:
+        self.out = folder / "runs"
+        file = folder / f"{asked.name}.yaml"
+        file.write_text(dump_campaign(asked))
+        command = [sys.executable, "-m", "labctl", "run", str(file)]
+        self.process = subprocess.Popen(
+            [*command, "--lab", lab, "--out", str(self.out)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def status(self, within_s: float = 300) -> int:
+        self.said = ended(self.process, within_s)
+        return self.process.returncode
+
+    @property
+    def run(self) -> Run:
+        return load_run("latest", self.out)
+
+
+def test_the_same_as_on_the_embedded_lab(pair: str, state_root: Path, tmp_path: Path) -> None:
+    """Same schema, same orderings, every kind of algorithm."""
+    there, here = ran(KINDS, pair, tmp_path / "there"), ran(KINDS, "local", tmp_path / "here")
+    frames = [run.frame().set_index("cell") for run in (there, here)]
+    assert list(frames[0].columns) == list(frames[1].columns)
+    keys = [
+        {key for trial in run.trials() for key in shape(trial.record.model_dump())}
+        for run in (there, here)
+    ]
+    assert keys[0] == keys[1] | {("clocks", "offsets", side) for side in SIDES}
+    for frame in frames:
+        slow = frame[frame["write_rate"].astype(str) == "400MiB/s"]
+        outcomes = frame["outcome"].astype(str)
+        assert outcomes.drop("precopy,write_rate=400MiBps").eq("completed").all(), outcomes
+        assert outcomes["precopy,write_rate=400MiBps"] == "not_converged"
+        assert frame["memory_identical"].dropna().astype(bool).all()
+        time_ms = slow.set_index("algorithm")["total_time_ms"]
+        blackout_ms = slow.set_index("algorithm")["blackout_ms"]
+        assert time_ms["postcopy"] < time_ms["hybrid"]
+        assert blackout_ms["postcopy"] < blackout_ms["stop_and_copy"]
+        assert blackout_ms["hybrid"] < blackout_ms["stop_and_copy"]
+        exposure_s = slow.set_index("algorithm")["exposure_s"]
+        assert exposure_s["postcopy"] > exposure_s["hybrid"] > exposure_s["stop_and_copy"] == 0
+        assert (frame["beats_lost"] == 0).all()
+    assert {str(way) for way in frames[0]["direction"]} == {"forward", "reverse"}
+
+
+SIDES = ("controller", "source", "destination")
+
+
+def shape(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The keys of a record, down to what QEMU's own replies and figures hold."""
+    whole = {"parameters_in_force", "capabilities_in_force", "counters_before", "counters_after"}
+    if not isinstance(value, dict) or (path[-1:] and path[-1] in whole) or len(path) > 2:
+        yield path
+        return
+    for key, inner in value.items():
+        yield from shape(inner, (*path, key))
+
+
+def test_clocks_are_compared_as_surely_as_is_said(pair: str, tmp_path: Path) -> None:
+    """These hosts share one clock: what is found must be nothing, within what it is said to be sure."""
+    run = ran(campaign(matrix={"algorithm": ["postcopy"]}, repetitions=2), pair, tmp_path)
+    for trial in run.trials():
+        clocks = trial.record.clocks
+        assert not clocks.one_clock
+        for side in SIDES:
+            for found in clocks.offsets[side]:
+                assert abs(found.offset_ns) <= found.uncertainty_ns, (side, found)
+        assert clocks.offsets["source"][0].uncertainty_ns < 1_000_000
+        assert trial.record.figures["switchover_ms"] is not None
+
+
+def test_a_link_is_given_back_as_it_was(hosts: Hosts, pair: str) -> None:
+    asked = campaign(link={"bandwidth": "100Mbit/s", "mtu": "1400"}).link
+    with open_lab(pair, "link") as lab:
+        (opened,) = lab.pairs.values()
+        opened.set_link(asked)
+        shown = hosts["h1"].run("tc qdisc show dev mig0; ip link show mig0").stdout
+        assert "tbf" in shown
+        assert "mtu 1400" in shown
+    assert not left_on(hosts["h1"])
+
+
+def test_a_link_is_given_back_after_a_killed_agent(hosts: Hosts, pair: str) -> None:
+    asked = campaign(link={"bandwidth": "100Mbit/s"}).link
+    with open_lab(pair, "link") as lab:
+        (opened,) = lab.pairs.values()
+        opened.set_link(asked)
+        hosts["h1"].run("pkill -KILL -f '[a]gent-'")
+    assert "tbf" in left_on(hosts["h1"])
+    (left,) = clean_lab(pair)
+    assert left["host"] == "h1"
+    assert left["interfaces"] == [{"interface": "mig0", "mtu": 1500}]
+    assert not left_on(hosts["h1"])
+    assert clean_lab(pair) == []
+
+
+def test_a_second_controller_is_refused(pair: str, tmp_path: Path) -> None:
+    with open_lab(pair, "first"):
+        with pytest.raises(LabHeld, match="held by run first"):
+            api.run(LONG, lab=pair, out=tmp_path)
+        second = Running(tmp_path, LONG, pair)
+        assert second.status() == 3
+        assert "held by run first of user" in second.said
+        assert "--share" in second.said
+
+
+def in_a_trial(hosts: Hosts, running: Running) -> None:
+    """Wait until the first trial has its machines."""
+    until(
+        lambda: runs_on(hosts["h1"], "[q]emu-system.*guest=labctl-(source|destination)"),
+        60,
+        running.process.poll,
+    )
+
+
+@pytest.mark.parametrize("victim", ["h1", "h2"])
+def test_ssh_cut_in_a_trial_costs_an_attempt(
+    hosts: Hosts, pair: str, tmp_path: Path, victim: str
+) -> None:
+    """The node ends what it started within seconds; the attempt is kept and repeated, and the campaign goes on."""
+    running = Running(tmp_path, LONG, pair)
+    in_a_trial(hosts, running)
+    hosts[victim].cut()
+    try:
+        until_nothing_left(hosts[victim])
+    finally:
+        hosts[victim].join()
+    assert running.status() == 0, running.said
+    attempts = running.run.attempts(1)
+    assert [attempt.record.outcome for attempt in attempts] == ["interrupted"]
+    assert "nothing was heard of its host" in (attempts[0].record.reason or "")
+    assert len(running.run.frame()) == 2
+
+
+def test_a_host_killed_in_a_trial_costs_an_attempt(hosts: Hosts, pair: str, tmp_path: Path) -> None:
+    running = Running(tmp_path, LONG, pair)
+    in_a_trial(hosts, running)
+    hosts["h2"].kill()
+    hosts["h2"].boot()
+    assert running.status() == 0, running.said
+    assert len(running.run.frame()) == 2
+    assert len(running.run.attempts(1)) >= 1
+
+
+def test_what_the_hosts_are_is_stored(pair: str, tmp_path: Path) -> None:
+    run = ran(campaign(matrix={"algorithm": ["postcopy"]}), pair, tmp_path)
+    ends = json.loads((run.path / "environment.json").read_text())["pairs"]["h1-h2"]["ends"]
+    assert set(ends) == set(PAIR)
+    for host, end in ends.items():
+        assert end["host"]["hostname"] == host
+        assert end["interface"] == "mig0"
+        assert end["version"]
