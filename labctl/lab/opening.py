@@ -9,8 +9,8 @@ from labctl.lab import waits
 from labctl.lab.child import ChildChannel, ask_privilege
 from labctl.lab.embedded import EmbeddedOpener
 from labctl.lab.inventory import LabSpec, read_lab
+from labctl.lab.lab import Lab
 from labctl.lab.node import Node
-from labctl.lab.pair import Lab
 from labctl.lab.probing import NO_QUESTIONS, Questions
 
 
