@@ -13,9 +13,11 @@ from labctl.lab.clocks import compared
 from labctl.lab.inventory import LabSpec, read_lab
 from labctl.lab.opening import open_lab
 from labctl.lab.pair import End, Pair
+from labctl.lab.pairing import PairSpec
 from labctl.lab.probing import DEFAULT_QEMU, NO_QUESTIONS
-from labctl.lab.remote import RemoteOpener, side_by_side
+from labctl.lab.remote import RemoteOpener
 from labctl.lab.ssh import RemoteHost, Sudo
+from labctl.lab.together import do_together
 
 CLOCKS_APART_S: Final = 0.5
 """hosts whose times of day differ by more are told: logs of theirs cannot be laid beside each other"""
@@ -40,7 +42,9 @@ def check_lab(lab: str) -> list[Finding]:
     if spec.embedded:
         return _check_embedded(lab)
     sudo = Sudo()
-    checked = side_by_side(partial(_check_pair, spec, sudo), range(len(spec.pairs)))
+    checked = do_together(
+        {pair.name: partial(_check_pair, spec, sudo, pair) for pair in spec.pairs}
+    )
     return [finding for findings in checked for finding in findings]
 
 
@@ -57,15 +61,14 @@ def _check_embedded(lab: str) -> list[Finding]:
     return findings
 
 
-def _check_pair(spec: LabSpec, sudo: Sudo, number: int) -> list[Finding]:
+def _check_pair(spec: LabSpec, sudo: Sudo, pair: PairSpec) -> list[Finding]:
     """A pair as a run would use it; when that cannot be had, each of its hosts by itself."""
-    pair = spec.pairs[number]
     opener = RemoteOpener(spec, pair, _run_name(), False, False, NO_QUESTIONS, sudo)
     try:
         opened = opener()
     except LabctlError as error:
         hosts = [host for host in (pair.a, pair.b, pair.observer) if host is not None]
-        alone = side_by_side(partial(_check_host, spec, sudo), hosts)
+        alone = do_together({host: partial(_check_host, spec, sudo, host) for host in hosts})
         found = [finding for findings in alone for finding in findings]
         if not all(finding.ok for finding in found):
             return found

@@ -7,11 +7,12 @@ from labctl.lab import waits
 from labctl.lab.child import ChildChannel, ask_privilege
 from labctl.lab.embedded import EmbeddedOpener
 from labctl.lab.inventory import LabSpec, read_lab
+from labctl.lab.lab import Lab
 from labctl.lab.node import Node
-from labctl.lab.pair import Lab
 from labctl.lab.probing import NO_QUESTIONS, Questions
-from labctl.lab.remote import RemoteOpener, side_by_side
+from labctl.lab.remote import RemoteOpener
 from labctl.lab.ssh import RemoteHost, Sudo
+from labctl.lab.together import do_together
 
 
 def open_lab(
@@ -52,7 +53,7 @@ def clean_lab(lab: str) -> list[dict[str, Any]]:
         ask_privilege()
         return _clean(Node("clean", ChildChannel("clean", "clean", own_network=False)))
     sudo = Sudo()
-    cleaned = side_by_side(partial(_clean_host, spec, sudo), spec.hosts)
+    cleaned = do_together({name: partial(_clean_host, spec, sudo, name) for name in spec.hosts})
     return [{"host": host, **left} for host, found in cleaned for left in found]
 
 

@@ -1,13 +1,11 @@
-"""A pair of hosts, one trial at a time, and the lab that holds its pairs."""
+"""A pair of hosts, one trial at a time."""
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any
 
 from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.models import LinkSpec
-from labctl.errors import LabError, NodeError, NodeLost, WaitTimeout
 from labctl.lab import waits
 from labctl.lab.node import Node
 from labctl.lab.watch import Watch
@@ -165,82 +163,3 @@ class Pair:
             bits_per_s=bits_per_s,
         )
         return measured
-
-
-class Opener(Protocol):
-    """Opens one pair of a lab; used again when a node was lost."""
-
-    def __call__(self) -> Pair:
-        """LabError, LabHeld, NodeError, NodeLost, WaitTimeout."""
-
-
-class Lab:
-    """The pairs of a lab, opened for one run. A context manager: leaving it closes every node."""
-
-    def __init__(self, name: str, openers: Mapping[str, Opener]) -> None:
-        self.name = name
-        self._openers = openers
-        self._lock = threading.Lock()
-        self._closed = False
-        self.pairs: dict[str, Pair] = {}
-
-    def __enter__(self) -> Self:
-        try:
-            for name in self._openers:
-                self._open(name)
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def reopen(self, name: str) -> Pair:
-        """Close what is left of a pair and open it anew. LabError when that fails, or the lab is closed."""
-        with self._lock:
-            old = self.pairs.pop(name, None)
-        _close(old)
-        return self._open(name)
-
-    def _open(self, name: str) -> Pair:
-        try:
-            pair = self._openers[name]()
-        except (NodeError, NodeLost, WaitTimeout) as error:
-            # What fails before a trial has begun makes the lab unusable.
-            raise LabError(error.fault, place=error.place, mend=error.mend) from error
-        with self._lock:
-            if not self._closed:
-                self.pairs[name] = pair
-                return pair
-        _close(pair)
-        raise LabError(f"pair {name} is not opened: the lab was closed")
-
-    def close(self) -> None:
-        """End every node, and open none any more. Safe at any moment, from any thread, and again."""
-        with self._lock:
-            self._closed = True
-            pairs, self.pairs = self.pairs, {}
-        for pair in pairs.values():
-            _close(pair)
-
-    def environment(self) -> dict[str, Any]:
-        """What can change a result, for `environment.json`."""
-        return {
-            "lab": self.name,
-            "pairs": {
-                name: {
-                    "shared_host": pair.shared_host,
-                    "ends": {
-                        end.host: {"address": end.address, "interface": end.interface, **end.probe}
-                        for end in (pair.a, pair.b)
-                    },
-                }
-                for name, pair in self.pairs.items()
-            },
-        }
-
-
-def _close(pair: Pair | None) -> None:
-    if pair is not None:
-        pair.close()

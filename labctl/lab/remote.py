@@ -4,10 +4,8 @@ Two agents on each hypervisor over one connection: one holds the host's lock, it
 hears the beats of its guest, as the observer or as a relay to it. A host of the group `observers` has one agent a pair.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
 
 from labctl.campaign.capabilities import Capabilities
 from labctl.errors import LabError
@@ -20,10 +18,8 @@ from labctl.lab.pair import End, Pair
 from labctl.lab.pairing import PairSpec
 from labctl.lab.probing import Questions, probe_host
 from labctl.lab.ssh import RemoteHost, Sudo
+from labctl.lab.together import do_together
 from labctl.node.protocol import pack
-
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,8 @@ class _Opening:
     def pair(self) -> Pair:
         """The pair, whole."""
         wanted = self.of.pair
-        a, b = agreeing(*side_by_side(self._end, (wanted.a, wanted.b)))
+        a, b = do_together({name: partial(self._end, name) for name in (wanted.a, wanted.b)})
+        agree(a, b)
         observer = observer_address = None
         if wanted.observer is not None:
             host = self._host(wanted.observer)
@@ -142,8 +139,8 @@ class _Opening:
         )
 
 
-def agreeing(a: End, b: End) -> tuple[End, End]:
-    """Two ends whose QEMUs have the same machine type, without which no migration between them succeeds.
+def agree(a: End, b: End) -> None:
+    """See that the QEMUs of two ends have the same machine type, without which no migration between them succeeds.
 
     Raises LabError where the lab's own have not; another QEMU that has not counts as missing.
     """
@@ -163,7 +160,6 @@ def agreeing(a: End, b: End) -> tuple[End, End]:
                 end.capabilities = end.capabilities.model_copy(
                     update={"others": {**end.capabilities.others, qemu: missing}}
                 )
-    return a, b
 
 
 def _disagreement(a: End, b: End, of_a: Capabilities, of_b: Capabilities) -> str | None:
@@ -174,12 +170,6 @@ def _disagreement(a: End, b: End, of_a: Capabilities, of_b: Capabilities) -> str
         for end, of_it in ((a, of_a), (b, of_b))
     )
     return f"the machine types differ: {', '.join(said)}"
-
-
-def side_by_side(do: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
-    """Do something with each at the same time; the answers in their order, or the first of them that failed."""
-    with ThreadPoolExecutor(max_workers=len(items), thread_name_prefix="opening") as pool:
-        return list(pool.map(do, items))
 
 
 def _address(host: RemoteHost) -> str:
