@@ -125,18 +125,18 @@ class Pair:
         if spec != self._current or not self.link_is_up():
             self._current = None
             shaping: dict[str, Any] | None = None
-            mtus = []
+            mtus = {}
             for end in (self.a, self.b):
                 call, interface = end.node.call, end.interface
                 set_to = call(
                     "link.configure", interface=interface, address=end.assigned, mtu=spec.mtu
                 )
-                mtus.append(set_to["mtu"])
+                mtus[end.host] = set_to["mtu"]
                 asked = spec.bandwidth_bits_per_s
                 shaping = call("link.shape", interface=interface, bits_per_s=asked)
             if spec not in self._links:
                 for way in ("forward", "reverse"):
-                    self.try_packets(way, min(mtus))
+                    self.try_packets(way, mtus[self.ends(way)[0].host])
                 measured = {
                     way: self._measure(*self.ends(way), spec.bandwidth_bits_per_s)
                     for way in ("forward", "reverse")

@@ -12,6 +12,7 @@ from labctl.errors import LabError
 from labctl.guest.build import guest_image, guest_sha256
 from labctl.lab import waits
 from labctl.lab.child import caller
+from labctl.lab.clocks import compared
 from labctl.lab.inventory import LabSpec
 from labctl.lab.node import Node
 from labctl.lab.pair import End, Pair
@@ -102,6 +103,11 @@ class _Opening:
         kernel = node.call("file.put", name="guest.elf", data=pack(image.read_bytes()))["path"]
         run_as = node.call("host.trial_user", name=variables.get("labctl_user"))
         capabilities, probe = probe_host(node, dict(variables), kernel, self.of.questions, {})
+        clock = compared(node)
+        probe["clock"] = {
+            "ahead_of_controller_ms": clock.realtime_ns / 1e6,
+            "uncertainty_ms": clock.uncertainty_ns / 1e6,
+        }
         probe |= {
             "guest_sha256": guest_sha256(image),
             "link": link,

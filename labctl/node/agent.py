@@ -52,7 +52,8 @@ class Agent:
         except RequestError as error:
             answer = failure(number, error.code, error.message)
         except OSError as error:
-            answer = failure(number, "os", str(error))
+            where = f"{error.filename}: " if error.filename else ""
+            answer = failure(number, "os", where + (error.strerror or str(error)))
         except Exception:  # noqa: BLE001 - told to the controller; the agent lives on
             answer = failure(number, "bug", traceback.format_exc())
         self._send(answer)

@@ -11,9 +11,9 @@ import pytest
 
 from labctl import api
 from labctl.campaign import Campaign, dump_campaign
-from labctl.errors import LabHeld
+from labctl.errors import LabError, LabHeld
 from labctl.events import Event, PairSetAside, TrialEnded, TrialStarted
-from labctl.lab import clean_lab, open_lab
+from labctl.lab import check_lab, clean_lab, open_lab
 from labctl.results import Run, load_run
 from tests.hosts import Hosts
 from tests.system.bench import campaign
@@ -327,3 +327,95 @@ def test_a_host_that_is_gone_for_good_costs_its_pair(
     assert len(frame) == 8
     assert (frame["outcome"].astype(str) == "completed").all()
     assert "h1-h2" in set(frame["pair"].astype(str))
+
+
+# --- hosts that cannot do what is asked ---
+
+
+def said_of(lab: str, what: str) -> tuple[bool, str]:
+    """What `lab check` finds of one thing: whether it is well, the detail and the mend."""
+    findings = {finding.what: finding for finding in check_lab(lab)}
+    assert what in findings, "\n".join(map(str, findings.values()))
+    found = findings[what]
+    return found.ok, f"{found.detail} mend: {found.mend}"
+
+
+def test_all_is_well_with_hosts_that_were_provisioned(pair: str) -> None:
+    findings = check_lab(pair)
+    assert all(finding.ok for finding in findings), findings
+    whats = {finding.what.partition(": ")[2].partition(" to ")[0] for finding in findings}
+    assert {"interface", "QEMU", "guest", "userfaultfd", "link", "beats", "time of day"} <= whats
+
+
+@pytest.mark.parametrize("jumbo", PAIR)
+def test_an_mtu_that_does_not_pass_is_named(hosts: Hosts, pair: str, jumbo: str) -> None:
+    """One host has it, and the other takes no such packets."""
+    assert hosts[jumbo].run("ip link set mig0 mtu 9000").returncode == 0
+    try:
+        ok, said = said_of(pair, "h1-h2: link")
+        assert not ok
+        assert "packets of 9000 bytes do not pass" in said
+        assert "every interface and switch" in said
+    finally:
+        hosts[jumbo].run("ip link set mig0 mtu 1500")
+
+
+def test_hosts_whose_clocks_are_apart_are_named(hosts: Hosts, pair: str) -> None:
+    """Told, and no more: labctl measures with clocks that it has compared itself. All containers have this machine's clock, so
+    the agent of one is made to read another.
+    """
+    clock = "time.time_ns"
+    late = f"import time; now = {clock}; {clock} = lambda: now() + 10 * 10**9"
+    custom = "/usr/lib/python3.11/sitecustomize.py"
+    hosts["h2"].run(f"mv {custom} {custom}.kept; echo '{late}' >{custom}")
+    try:
+        ok, said = said_of(pair, "h1-h2: time of day")
+    finally:
+        hosts["h2"].run(f"rm {custom}; mv {custom}.kept {custom}")
+    assert not ok
+    assert "10 s apart" in said
+    assert "time_sync" in said
+
+
+def test_hosts_with_other_machine_types_are_refused(hosts: Hosts, tmp_path: Path) -> None:
+    """Before the first trial: no migration between them would succeed."""
+    variables = {"h2": {"labctl_machine": "pc-i440fx-7.1"}}
+    lab = str(hosts.write_inventory("other.yml", only=PAIR, variables=variables))
+    ok, said = said_of(lab, "pair h1-h2")
+    assert not ok
+    assert "at h1 has pc-i440fx-7.2" in said
+    assert "at h2 has pc-i440fx-7.1" in said
+    with pytest.raises(LabError, match="the machine types differ") as refused:
+        api.run(LONG, lab=lab, out=tmp_path)
+    assert "labctl_machine" in str(refused.value.mend)
+    nothing_left(hosts)
+
+
+def test_a_full_disk_on_a_host_is_named(hosts: Hosts, pair: str, tmp_path: Path) -> None:
+    hosts["h1"].run("mkdir -p /run/labctl && mount -t tmpfs -o size=4k,mode=755 full /run/labctl")
+    hosts["h1"].run("cat /dev/zero >/run/labctl/full")
+    try:
+        with pytest.raises(LabError, match=r"node h1: .*No space left on device") as full:
+            api.run(LONG, lab=pair, out=tmp_path)
+        assert full.value.mend == "make room on that host's file system"
+    finally:
+        hosts["h1"].run("umount /run/labctl")
+
+
+def test_a_shaped_link_that_carries_ssh_is_refused(hosts: Hosts, tmp_path: Path) -> None:
+    """Its trials are unsupported, by a rule with a mend; a link that is left as it is will do."""
+    alone = {
+        name: {
+            "labctl_migration_interface": "mgmt0",
+            "labctl_migration_address": f"{hosts[name].address}/24",
+        }
+        for name in PAIR
+    }
+    lab = str(hosts.write_inventory("one-network.yml", only=PAIR, variables=alone))
+    rules = {trial.rule for trial in api.plan(LONG, lab=lab).trials}
+    assert rules == {"link-carries-ssh"}
+    run = ran(
+        campaign(algorithm="postcopy", link={"bandwidth": "none", "mtu": "none"}), lab, tmp_path
+    )
+    assert list(run.frame()["outcome"].astype(str)) == ["completed"]
+    nothing_left(hosts)
