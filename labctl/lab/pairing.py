@@ -4,7 +4,7 @@ Everything labctl reads there is a host variable `labctl_*`; VARIABLES says what
 """
 
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
@@ -12,6 +12,7 @@ from typing import Any, Final
 from labctl.errors import InputError
 
 Variables = Mapping[str, Mapping[str, Any]]
+_OURS: Final = "labctl_"
 PAIR: Final = 2
 """hosts"""
 
@@ -117,7 +118,7 @@ def _observer(
 
 def _check(host: str, variables: Mapping[str, Any], place: str) -> None:
     for name, value in variables.items():
-        if not name.startswith("labctl_"):
+        if not name.startswith(_OURS):
             continue
         if name not in VARIABLES:
             raise InputError(
@@ -134,6 +135,8 @@ def _check(host: str, variables: Mapping[str, Any], place: str) -> None:
             ) from None
 
 
-def _nearest(word: str, known: Any) -> str | None:
-    near = get_close_matches(word, list(known), n=1)
-    return f"did you mean {near[0]}?" if near else None
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    """What may have been meant; what all have in common does not count."""
+    bare = {name.removeprefix(_OURS): name for name in known}
+    near = get_close_matches(word.removeprefix(_OURS), bare, n=1)
+    return f"did you mean {bare[near[0]]}?" if near else None
