@@ -1,6 +1,7 @@
 """Which hosts of an inventory make a pair, and what is wrong with one that says it wrongly."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from labctl.errors import InputError
 from labctl.lab.pairing import VARIABLES, PairSpec, pairs_of
+from labctl.lab.reference import inventory_page
 
 Variables = dict[str, dict[str, Any]]
 
@@ -85,3 +87,8 @@ def test_what_is_wrong_names_host_variable_and_mend(
 
 def test_each_variable_says_what_it_is() -> None:
     assert all(name.startswith("labctl_") and meaning for name, (_, meaning) in VARIABLES.items())
+
+
+def test_the_reference_page_is_what_the_code_says() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "inventory.md"
+    assert page.read_text() == inventory_page(), "python -m labctl.lab.reference > " + str(page)
