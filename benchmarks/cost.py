@@ -82,7 +82,7 @@ def of_trial(
     pids = {
         "source": int(source.node.hello["pid"]),
         "destination": int(destination.node.hello["pid"]),
-        "observer": int(pair.observer.hello["pid"]),
+        "observer": int(pair.watch(direction).observer.hello["pid"]),
     }
     meters: list[CpuMeter] = []
     spent: dict[str, int] = {}

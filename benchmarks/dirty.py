@@ -89,7 +89,7 @@ def _farthest(ratios: list[float]) -> float:
 def _curve(pair: Pair, rate: int) -> Curve:
     with running(pair, LOAD.guest(rate * MIB)) as machine:
         seen = machine.watch(WATCHED_S)
-        load = pair.observer.call("observe.state")["load"]
+        load = pair.watch("forward").observer.call("observe.state")["load"]
         if load is None:
             raise NotMeasured("the guest told no dirty curve")
         sampled = _page_sampling(machine)

@@ -64,9 +64,9 @@ class RunningGuest:
 
     def watch(self, seconds: float) -> dict[str, Any]:
         """Let it work for a while; `bytes_per_s` it wrote in that time by its own count, `seconds`, `until_ns`."""
-        since_ns = self._pair.observer.call("observe.state")["now_ns"]
+        since_ns = self._bench.observer.call("observe.state")["now_ns"]
         self._bench.watch(seconds)
-        seen: dict[str, Any] = self._pair.observer.call("observe.rate", since_ns=since_ns)
+        seen: dict[str, Any] = self._bench.observer.call("observe.rate", since_ns=since_ns)
         if seen["bytes_per_s"] is None:
             raise NotMeasured("the guest did not beat")
         return seen

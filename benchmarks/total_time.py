@@ -107,7 +107,7 @@ def migrate_bare(trials: Trials, planned: PlannedTrial, template: Ran) -> dict[s
             }
             for side, end in (("source", source), ("destination", destination))
         },
-        "caller": trials.pair.caller,
+        "caller": trials.pair.a.run_as,
         "capabilities": schedule.capabilities,
         "parameters": schedule.parameters,
         "start": schedule.start,

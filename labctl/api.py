@@ -28,7 +28,7 @@ from labctl.campaign import (
 from labctl.campaign.loader import load_campaign
 from labctl.campaign.resume import merge
 from labctl.controller import Controller, Summary
-from labctl.errors import PlanChanged
+from labctl.errors import InputError, PlanChanged
 from labctl.events import Observer
 from labctl.lab import Lab, Questions, open_lab
 from labctl.results import RunStore, load_run
@@ -100,6 +100,8 @@ def run(
     now = datetime.now(UTC)
     with _open(campaign, lab, run_name(campaign.name, now), share=share) as opened:
         planned = _plan(campaign, opened, quick=quick)
+        if only is not None and not any(trial.matches(only) for trial in planned.trials):
+            raise no_match(only)
         environment = _environment(opened)
         with RunStore.create(Path(out), campaign, planned, environment, now=now) as store:
             controller = Controller(
@@ -148,6 +150,15 @@ def resume(
                 campaign, planned, opened, store, observers, fail_fast=fail_fast, only=only
             )
             return Result(store.path, controller.run())
+
+
+def no_match(only: str) -> InputError:
+    """The error of a pattern that no trial matches."""
+    return InputError(
+        f"no trial that is to be run matches {only!r}",
+        place="--only",
+        mend="a pattern as a shell knows it, as in: --only 'precopy,*' (`labctl plan` shows cells)",
+    )
 
 
 def _open(

@@ -20,6 +20,9 @@ class RunStarted:
     done: int
     """of these, done before"""
     estimate_s: float
+    """until the last pair is done"""
+    pairs: tuple[str, ...] = ()
+    """which trials are spread over"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class TrialStarted:
     attempt: int
     warmup: bool
     estimate_s: float
+    left_s: float = 0.0
+    """until the last pair is done, by the estimates, this trial included"""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class TrialEnded:
     warmup: bool
     elapsed_s: float
     figures: dict[str, Any] = field(default_factory=dict)
+    left_s: float = 0.0
+    """until the last pair is done, by the estimates"""
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,26 @@ class AttemptInterrupted:
     name: str
     attempt: int
     reason: str
+
+
+@dataclass(frozen=True)
+class PairSetAside:
+    """A pair runs no trial any more until it returns; the others take over what it had."""
+
+    pair: str
+    hosts: tuple[str, str]
+    fault: str
+    """with the place it is in"""
+    mend: str | None
+    working: int
+    """pairs that are left; 0 ends the run"""
+
+
+@dataclass(frozen=True)
+class PairReturned:
+    """A pair that was set aside could be opened again, and runs trials as before."""
+
+    pair: str
 
 
 @dataclass(frozen=True)
@@ -104,6 +131,8 @@ Event = (
     | Progress
     | TrialEnded
     | AttemptInterrupted
+    | PairSetAside
+    | PairReturned
     | RunEnded
 )
 

@@ -7,6 +7,8 @@ from functools import cache
 
 import pytest
 
+from tests.hosts.needs import missing_hosts
+
 
 @cache
 def missing_privilege() -> str | None:
@@ -27,7 +29,7 @@ def missing_qemu() -> str | None:
     return None
 
 
-REQUIREMENTS = {"root": missing_privilege, "qemu": missing_qemu}
+REQUIREMENTS = {"root": missing_privilege, "qemu": missing_qemu, "hosts": missing_hosts}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

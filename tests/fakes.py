@@ -1,18 +1,18 @@
 """Campaigns on a fake lab, everything between the nodes and the results directory real."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from labctl.campaign import Campaign, Plan, make_plan
 from labctl.campaign.specs import TimingSpec
 from labctl.controller import Controller, Summary
-from labctl.errors import LabctlError
 from labctl.events import (
     Event,
     Notice,
 )
-from labctl.lab.fake import FakeLab, Script, fake_lab
+from labctl.lab.fake import CAPABILITIES, FakeLab, Script, fake_lab
+from labctl.lab.fake.lab import Openings, Scripts
 from labctl.results import RunStore, load_run
 from labctl.results.run import Run
 
@@ -69,17 +69,19 @@ class Session:
 
     def run(
         self,
-        scripts: Iterable[Script] = (),
+        scripts: Scripts = (),
         asked: Campaign | None = None,
         *,
         pairs: tuple[str, ...] = ("a-b",),
-        openings: Iterable[LabctlError | None] = (),
+        openings: Openings = (),
         told: Told | None = None,
         plan: Plan | None = None,
         **options: Any,
     ) -> Summary:
         asked = asked or campaign()
-        plan = plan or forward(make_plan(asked))
+        several = pairs if len(pairs) > 1 else ()
+        able = dict.fromkeys(several, (CAPABILITIES, CAPABILITIES))
+        plan = plan or forward(make_plan(asked, able))
         self.told = told or Told()
         lab = fake_lab(scripts, pairs=pairs, openings=openings)
         self.labs.append(lab)

@@ -133,9 +133,16 @@ class Story:
     converges: bool
 
 
+def bits_per_s(cell: Cell) -> int:
+    """What the cell's link is shaped to."""
+    asked = cell.link.bandwidth_bits_per_s
+    assert asked is not None
+    return asked
+
+
 def story_of(cell: Cell, dice: random.Random) -> Story:
     """A plausible course for a cell."""
-    link = cell.link.bandwidth_bits_per_s / 8 * 0.94
+    link = bits_per_s(cell) / 8 * 0.94
     memory, hot = cell.guest.memory_bytes, cell.guest.working_set_bytes
     writes = cell.guest.write_rate_bytes_per_s * dice.uniform(0.97, 1.03)
     kind = cell.algorithm.kind
@@ -256,7 +263,7 @@ class FakeTrial:
 
     def sample(self) -> Iterator[dict[str, Any]]:
         """Samples of both ends every 10 ms."""
-        link = self.cell.link.bandwidth_bits_per_s / 8
+        link = bits_per_s(self.cell) / 8
         first, last = self.entered["baseline"] + 800 * MS, self.entered["check"]
         sent, remaining = 0.0, float(self.cell.guest.memory_bytes)
         cpu = {"source": 0.0, "destination": 0.0}
@@ -293,7 +300,7 @@ class FakeTrial:
     def describe(self, campaign: str, run: str, start: int, end: int) -> TrialRecord:
         cell, planned, story = self.cell, self.planned, self.story
         ok = story.converges
-        link = cell.link.bandwidth_bits_per_s
+        link = bits_per_s(cell)
         final: dict[str, Any] = {"status": "cancelled"}
         if ok:
             final = {

@@ -11,7 +11,7 @@ from labctl.campaign.asked import asked_capabilities, asked_parameters, asked_wo
 from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.cells import Cell, expand
 from labctl.campaign.dump import dump_campaign
-from labctl.campaign.estimate import estimate_transfer_s, estimate_trial_s
+from labctl.campaign.estimate import estimate_run_s, estimate_transfer_s, estimate_trial_s
 from labctl.campaign.loader import load_campaign, parse_campaign
 from labctl.campaign.models import BUILT_IN, Campaign
 from labctl.campaign.names import cell_name, parse_cell_name
@@ -20,10 +20,10 @@ from labctl.campaign.plan import (
     Pairs,
     Plan,
     PlannedTrial,
-    differences,
     make_plan,
 )
 from labctl.campaign.profiles import Asked, BurstSpec, Profile, ProfileSpec, StepSpec
+from labctl.campaign.resume import differences
 from labctl.campaign.rule import Refusal, Rule
 from labctl.campaign.rules import RULES, first_refusal, rules_page
 from labctl.campaign.specs import (
@@ -66,6 +66,7 @@ __all__ = [
     "cell_name",
     "differences",
     "dump_campaign",
+    "estimate_run_s",
     "estimate_transfer_s",
     "estimate_trial_s",
     "expand",

@@ -27,6 +27,10 @@ class Capabilities(BaseModel):
     cpus: int
     zero_copy: bool = True
     """the link carries what was sent without a copy; a veth pair does not"""
+    shapeable: bool = True
+    """the interface of the link may be shaped; one that carries SSH may not"""
+    fixed_mtu: int | None = None
+    """the MTU of an interface that carries SSH; None: it may be set"""
     rdma: bool = False
     """an RDMA device is there and QEMU can use it"""
     others: dict[str, "Capabilities"] = Field(default_factory=dict)

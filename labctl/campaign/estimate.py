@@ -1,8 +1,16 @@
-"""How long a trial may take: simple arithmetic for a plan and a progress bar, never for a claim."""
+"""How long a trial and a run may take: simple arithmetic for a plan and a progress bar, never for a claim."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from heapq import heapify, heapreplace
+from typing import TYPE_CHECKING
 
 from labctl.campaign.cells import Cell
 from labctl.campaign.profiles import Profile
 from labctl.campaign.specs import TimingSpec
+
+if TYPE_CHECKING:
+    from labctl.campaign.plan import PlannedTrial
 
 TRIAL_OVERHEAD_S = 1.0
 """Starting both QEMUs, booting the guest, taking all down again."""
@@ -11,6 +19,8 @@ LONGEST_BASELINE_S = 30.0
 FILL_BYTES_PER_S = 500 * 2**20
 """How fast the guest fills its memory before, and checks it after."""
 
+UNSHAPED_BITS_PER_S = 10**10
+"""What a link may carry that is left as it is."""
 STALLED_PASSES = 2
 """Passes until a hybrid that waits for a stall has seen one."""
 
@@ -46,7 +56,7 @@ def estimate_transfer_s(cell: Cell) -> float:
     zero` what is outside. Of a profile the mean counts; of `delta` whole pages do, as without XBZRLE.
     """
     guest, algorithm = cell.guest, cell.algorithm
-    rate = cell.link.bandwidth_bits_per_s / 8
+    rate = (cell.link.bandwidth_bits_per_s or UNSHAPED_BITS_PER_S) / 8
     if algorithm.max_bandwidth_bytes_per_s:
         rate = min(rate, algorithm.max_bandwidth_bytes_per_s)
     outside = 0 if guest.fill == "zero" else guest.memory_bytes - guest.working_set_bytes
@@ -67,3 +77,24 @@ def estimate_transfer_s(cell: Cell) -> float:
     if guest.working_set_bytes <= rate * cell.limits.downtime_s:
         return (counted + dirty) / rate
     return cell.limits.total_time_s
+
+
+def estimate_run_s(trials: "Iterable[PlannedTrial]", pairs: Collection[str]) -> float:
+    """The estimated seconds of a run over pairs (none: as for one), each warmed up first."""
+    ahead = dict.fromkeys(pairs or ("",), 0.0)
+    blocks: dict[int, float] = defaultdict(float)
+    for trial in trials:
+        if trial.pair in ahead:
+            ahead[trial.pair] += trial.estimate_s
+        else:
+            blocks[trial.block] += trial.estimate_s
+    return makespan_s(ahead.values(), blocks.values())
+
+
+def makespan_s(ahead: Iterable[float], blocks: Iterable[float]) -> float:
+    """When the last pair is done, if each has so many seconds ahead of it, and takes the next block when it is free."""
+    free = list(ahead)
+    heapify(free)
+    for block in blocks:
+        heapreplace(free, free[0] + block)
+    return max(free)

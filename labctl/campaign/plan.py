@@ -1,22 +1,24 @@
 """The plan: every trial of a campaign in the order it will run, a randomised complete block design.
 
 A block is one repetition: every cell once, in an order of its own. A cell's direction alternates
-from block to block, from a start of its own. Block 0 holds the warm-ups, which are run first and
-discarded. What a rule refuses stays in the plan, with its own number and the reason, and is not
-run. Order and directions come from SHA-256 of the seed and the names, not from a generator whose
-algorithm may change: the same campaign has the same plan on every machine, for good.
+from block to block and on each pair, from a start of its own. Block 0 holds the warm-ups, which are
+run first and discarded; where a lab has several pairs, each has its own. What a rule refuses stays
+in the plan, with its own number and the reason, and is not run. Order and directions come from
+SHA-256 of the seed and the names, not from a generator whose algorithm may change: the same
+campaign has the same plan on every machine, for good.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.cells import Cell, expand
-from labctl.campaign.estimate import estimate_trial_s
+from labctl.campaign.estimate import estimate_run_s, estimate_trial_s
 from labctl.campaign.models import Campaign
 from labctl.campaign.rule import Refusal
 from labctl.campaign.rules import first_refusal
@@ -40,6 +42,8 @@ class PlannedTrial(BaseModel):
     """0: warm-up; 1 to the number of repetitions"""
     direction: Direction
     """reverse: the pair's second host is the source"""
+    pair: str | None = None
+    """the pair that it warms up; null: any pair may run it"""
     warmup: bool
     """run first, and left out of the results"""
     rule: str | None
@@ -59,6 +63,10 @@ class PlannedTrial(BaseModel):
         """Whether it is run."""
         return self.rule is None
 
+    def matches(self, pattern: str | None) -> bool:
+        """Whether its cell or its name fits a pattern as a shell knows it; None is any."""
+        return pattern is None or any(fnmatchcase(said, pattern) for said in (self.cell, self.name))
+
 
 class Plan(BaseModel):
     """A campaign's trials, in order."""
@@ -72,13 +80,20 @@ class Plan(BaseModel):
     """what the order comes from"""
     quick: bool = False
     """one repetition and no warm-up"""
+    pairs: tuple[str, ...] = ()
+    """of the lab that it was made for; empty: any lab"""
     cells: tuple[Cell, ...]
     trials: tuple[PlannedTrial, ...]
 
     @property
     def estimate_s(self) -> float:
-        """How long all trials may take, one after the other."""
-        return round(sum(trial.estimate_s for trial in self.trials), 3)
+        """How long all trials may take, spread over the pairs."""
+        return round(estimate_run_s(self.trials, self.pairs), 3)
+
+    def left(self, finished: Collection[int]) -> list[PlannedTrial]:
+        """What is still to be run when these have their results. Without a trial that counts, nothing is warmed up."""
+        left = [t for t in self.trials if t.supported and t.number not in finished]
+        return left if any(not trial.warmup for trial in left) else []
 
     def cell(self, name: str) -> Cell:
         """The cell of that name. Raises InputError."""
@@ -111,22 +126,28 @@ class Plan(BaseModel):
 def make_plan(campaign: Campaign, pairs: Pairs | None = None, *, quick: bool = False) -> Plan:
     """The plan of a campaign for a lab's pairs; without pairs, for any lab that can do everything.
 
-    Pairs are bound when trials run, so a cell is unsupported when any pair refuses it, in either
-    direction. `quick`: one repetition and no warm-up.
+    Which pair runs a block is decided when it runs, so a cell is unsupported when any pair refuses
+    it, in either direction. `quick`: one repetition and no warm-up.
     """
     cells = expand(campaign)
     seed = campaign.order_seed
-    refusals = {cell.name: _refusal(cell, pairs or {}) for cell in cells}
+    pairs = pairs or {}
+    refusals = {cell.name: _refusal(cell, pairs) for cell in cells}
     runnable = [cell for cell in cells if refusals[cell.name] is None]
     warmups = 0 if quick or not runnable else campaign.warmups
-    order = [(0, runnable[i % len(runnable)], _direction(i)) for i in range(warmups)]
+    order = [
+        (0, runnable[i % len(runnable)], _direction(i), pair)
+        for pair in (sorted(pairs) if len(pairs) > 1 else [None])
+        for i in range(warmups)
+    ]
     for block in range(1, 1 + (1 if quick else campaign.repetitions)):
+        turn = _turn(block, max(1, len(pairs)))
         order += [
-            (block, cell, _direction(block + _draw(seed, "direction", cell.name)))
+            (block, cell, _direction(turn + _draw(seed, "direction", cell.name)), None)
             for cell in sorted(cells, key=lambda cell: _draw(seed, str(block), cell.name))
         ]
     trials = []
-    for number, (block, cell, direction) in enumerate(order, start=1):
+    for number, (block, cell, direction, pair) in enumerate(order, start=1):
         refusal = refusals[cell.name]
         trials.append(
             PlannedTrial(
@@ -134,6 +155,7 @@ def make_plan(campaign: Campaign, pairs: Pairs | None = None, *, quick: bool = F
                 cell=cell.name,
                 block=block,
                 direction=direction,
+                pair=pair,
                 warmup=block == 0,
                 rule=refusal.rule if refusal else None,
                 reason=refusal.reason if refusal else None,
@@ -141,22 +163,13 @@ def make_plan(campaign: Campaign, pairs: Pairs | None = None, *, quick: bool = F
             )
         )
     return Plan(
-        campaign=campaign.name, seed=seed, quick=quick, cells=tuple(cells), trials=tuple(trials)
+        campaign=campaign.name,
+        seed=seed,
+        quick=quick,
+        pairs=tuple(sorted(pairs)),
+        cells=tuple(cells),
+        trials=tuple(trials),
     )
-
-
-def differences(old: Plan, new: Plan) -> list[str]:
-    """What changed between two plans, a sentence each; empty when a run can go on.
-
-    Estimates and the wording of reasons do not count.
-    """
-    return [
-        *_changed("the campaign's name", old.campaign, new.campaign),
-        *_changed("the seed", str(old.seed), str(new.seed)),
-        *_changed("quick", str(old.quick), str(new.quick)),
-        *_cell_differences(old, new),
-        *_trial_differences(old, new),
-    ]
 
 
 def _lifted(data: Any) -> Any:
@@ -167,41 +180,6 @@ def _lifted(data: Any) -> Any:
             passes = cell["algorithm"].pop("switch_after_passes", 1)
             cell["algorithm"]["switch"] = {"after_passes": passes}
     return data
-
-
-def _cell_differences(old: Plan, new: Plan) -> Iterator[str]:
-    before = {cell.name: cell for cell in old.cells}
-    after = {cell.name: cell for cell in new.cells}
-    yield from (f"cell {name} is gone" for name in before if name not in after)
-    yield from (f"cell {name} is new" for name in after if name not in before)
-    for name in before.keys() & after.keys():
-        was, now = _flat(before[name].model_dump()), _flat(after[name].model_dump())
-        for key in sorted(was.keys() | now.keys()):
-            yield from _changed(f"cell {name}: {key}", was.get(key), now.get(key))
-
-
-def _trial_differences(old: Plan, new: Plan) -> Iterator[str]:
-    yield from _changed("the number of trials", str(len(old.trials)), str(len(new.trials)))
-    for was, now in zip(old.trials, new.trials, strict=False):
-        for key in ("cell", "block", "direction", "warmup", "rule"):
-            yield from _changed(
-                f"trial {was.number}: {key}", str(getattr(was, key)), str(getattr(now, key))
-            )
-
-
-def _changed(what: str, was: str | None, now: str | None) -> Iterator[str]:
-    if was != now:
-        yield f"{what} was {was} and is {now}"
-
-
-def _flat(value: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, inner in value.items():
-        if isinstance(inner, Mapping):
-            flat |= _flat(inner, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = str(inner)
-    return flat
 
 
 def _refusal(cell: Cell, pairs: Pairs) -> Refusal | None:
@@ -218,6 +196,14 @@ def _refusal(cell: Cell, pairs: Pairs) -> Refusal | None:
             named = f"{pair}: {refusal.reason}" if len(pairs) > 1 else refusal.reason
             return Refusal(refusal.rule, named)
     return None
+
+
+def _turn(block: int, pairs: int) -> int:
+    """Odd and even by turns, from block to block and, where pairs take a block each in every round, on each pair too:
+    else one of two pairs would meet a cell in one direction only.
+    """
+    rounds, place = divmod(block - 1, pairs)
+    return 1 + rounds + place
 
 
 def _direction(turn: int) -> Direction:

@@ -106,6 +106,21 @@ def _zero_copy(cell: Cell, ends: Ends) -> str | None:
     return None
 
 
+def _link_carries_ssh(cell: Cell, ends: Ends) -> str | None:
+    link = cell.link
+    carrying = [
+        role
+        for role, end in ends.roles()
+        if (link.bandwidth_bits_per_s is not None and not end.shapeable)
+        or (link.mtu is not None and end.fixed_mtu not in (None, link.mtu))
+    ]
+    return (
+        f"migrations cross the interface that carries SSH, at the {' and the '.join(carrying)}"
+        if carrying
+        else None
+    )
+
+
 def _missing(cell: Cell, ends: Ends) -> str | None:
     for role, end in ends.roles():
         missing = sorted(asked_capabilities(cell) - set(end.migration_capabilities))
@@ -249,6 +264,14 @@ RULES: tuple[Rule, ...] = (
         "not to ask for it.",
         "use a lab of two hosts, or leave the option out.",
         by_ends=_zero_copy,
+    ),
+    Rule(
+        "link-carries-ssh",
+        "The campaign shapes the link or sets its MTU, and on a host of the lab that interface carries SSH too.",
+        "A shaped interface would slow down the channel over which labctl speaks with the host, and the "
+        "beats of the guest, which must not cross the link that is measured.",
+        "name another interface by `labctl_migration_interface`, or leave the link as it is: `bandwidth: none`, `mtu: none`.",
+        by_ends=_link_carries_ssh,
     ),
     *PROVEN_RULES,
     Rule(

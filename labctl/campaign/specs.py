@@ -70,8 +70,8 @@ PROFILE = name(
     "write at most 40 lower-case letters, digits, `_` or `-`, a letter first",
 )
 SEED = COUNT.within(0, 2**63 - 1)
-LINK_BANDWIDTH = BANDWIDTH.within(100_000, 10**12)
-MTU = COUNT.within(576, 65_535)
+LINK_BANDWIDTH = BANDWIDTH.within(100_000, 10**12, optional=True)
+MTU = COUNT.within(576, 65_535, optional=True)
 TOTAL_TIME = DURATION.within(0.1, 86_400)
 DOWNTIME = DURATION.within(0.001, 2_000)
 MAX_BANDWIDTH = RATE.within(1_000, 2**40, optional=True)
@@ -169,10 +169,10 @@ class GuestSpec(Spec):
 class LinkSpec(Spec):
     """The link that the migration crosses."""
 
-    bandwidth_bits_per_s: Annotated[int, reads(LINK_BANDWIDTH), LINK_BANDWIDTH]
-    """what the link is shaped to, each way, in bits"""
-    mtu: Annotated[int, reads(MTU), MTU] = 1500
-    """the largest packet, in bytes"""
+    bandwidth_bits_per_s: Annotated[int | None, reads(LINK_BANDWIDTH), LINK_BANDWIDTH]
+    """what the link is shaped to, each way, in bits; `none`: it is left as it is"""
+    mtu: Annotated[int | None, reads(MTU), MTU] = 1500
+    """the largest packet, in bytes; `none`: as it is"""
 
 
 class LimitsSpec(Spec):

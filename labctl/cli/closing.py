@@ -47,6 +47,8 @@ def close_run(result: "Result", settings: Settings, *, go_on: str) -> int:
         say(f"{final_line(frame)}; {near(run.path)}")
     else:
         say(final_line(frame))
+        for pair, fault in summary.aside.items():
+            say(f"pair {pair} was set aside: {brief(str(fault))}")
         if left:
             say(to_go_on)
         if report is not None:
@@ -107,9 +109,8 @@ def finished(run: "Run") -> set[int]:
 
 
 def left_of(run: "Run") -> int:
-    """Trials of the plan that can run and have no result yet."""
-    done = finished(run)
-    return sum(trial.supported and trial.number not in done for trial in run.plan.trials)
+    """Trials of the plan that are still to be run."""
+    return len(run.plan.left(finished(run)))
 
 
 def final_line(frame: "pd.DataFrame") -> str:

@@ -68,7 +68,8 @@ def clean(name: LabArgument, *, as_json: JsonOption = False) -> None:
         return
     for left in removed:
         ended = ", ".join(f"{entry['what']} (pid {entry['pid']})" for entry in left["alive"])
-        say(f"{left['run']}: {left['directory']}{f', {ended}' if ended else ''}")
+        where = f"{left['host']}: " if "host" in left else ""
+        say(f"{where}{left['run']}: {left['directory']}{f', {ended}' if ended else ''}")
     tell("removed" if removed else "nothing was left")
 
 

@@ -85,10 +85,10 @@ def settings(ctx: typer.Context) -> Settings:
 def may_ask(lab: str) -> None:
     """Ask for what a lab needs of a person, while nothing is shown yet. Raises InputError, LabError."""
     from labctl.lab.child import ask_privilege
-    from labctl.lab.inventory import find_inventory
+    from labctl.lab.inventory import read_lab
 
-    find_inventory(lab)
-    ask_privilege()
+    if read_lab(lab).embedded:
+        ask_privilege()
 
 
 def near(path: Path) -> Path:

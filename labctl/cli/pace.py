@@ -11,29 +11,32 @@ class Pace:
     """How far a run is. Times are seconds; `now` is any clock that does not go back."""
 
     estimate_s: float = 0.0
-    """of all trials that were to be run"""
+    """of the whole run, when it began"""
     estimated_s: float = 0.0
-    """of those that have ended"""
+    """of the trials that have ended"""
     seen_s: float = 0.0
     """what those took"""
-    pairs: set[str] = field(default_factory=set)
-    """seen so far: that many trials run at once"""
-    _running: dict[int, tuple[float, float]] = field(default_factory=dict)
+    _running: dict[int, float] = field(default_factory=dict)
+    """by number: its estimate"""
+    _left: tuple[float, float, float] | None = None
+    """what was left when a trial began or ended, by the estimates; without the trial that began; and when that was"""
 
-    def start(self, number: int, pair: str, estimate_s: float, now: float) -> None:
-        """A trial begins, or begins again."""
-        self.pairs.add(pair)
-        self._running[number] = (now, estimate_s)
+    def start(self, number: int, estimate_s: float, left_s: float, now: float) -> None:
+        """A trial begins, or begins again; with it, so much is left."""
+        self._running[number] = estimate_s
+        self._left = (left_s, max(0.0, left_s - estimate_s), now)
 
-    def cut(self, number: int) -> None:
-        """An attempt ended without a result."""
+    def cut(self, number: int, now: float) -> None:
+        """An attempt ended without a result: its time was lost."""
         self._running.pop(number, None)
+        if self._left is not None:
+            self._left = (*self._left[:2], now)
 
-    def end(self, number: int, elapsed_s: float) -> None:
-        """A trial has its result."""
-        _, estimate_s = self._running.pop(number, (0.0, 0.0))
-        self.estimated_s += estimate_s
+    def end(self, number: int, elapsed_s: float, left_s: float, now: float) -> None:
+        """A trial has its result; so much is left."""
+        self.estimated_s += self._running.pop(number, 0.0)
         self.seen_s += elapsed_s
+        self._left = (left_s, 0.0, now)
 
     @property
     def factor(self) -> float:
@@ -41,22 +44,16 @@ class Pace:
         return (self.seen_s + PRIOR_S) / (self.estimated_s + PRIOR_S)
 
     def left_s(self, now: float) -> float:
-        """Until the run is over."""
-        waiting = self.estimate_s - self.estimated_s - sum(e for _, e in self._running.values())
-        running = sum(
-            max(0.0, estimate * self.factor - (now - began))
-            for began, estimate in self._running.values()
-        )
-        return (max(0.0, waiting) * self.factor + running) / max(1, len(self.pairs))
+        """Until the run is over. A trial that takes longer than estimated does not eat up the time of those behind it."""
+        left_s, least_s, since = self._left or (self.estimate_s, self.estimate_s, now)
+        passed_s = (now - since) / self.factor if self._running else 0.0
+        return max(least_s, left_s - passed_s) * self.factor
 
     def share(self, now: float) -> float:
         """How much of the run is behind: 0 to 1, by time."""
         if self.estimate_s <= 0:
             return 0.0
-        under_way = sum(
-            min(estimate, (now - began) / self.factor) for began, estimate in self._running.values()
-        )
-        return min(1.0, (self.estimated_s + under_way) / self.estimate_s)
+        return min(1.0, max(0.0, 1 - self.left_s(now) / self.factor / self.estimate_s))
 
 
 def clock(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """`labctl plan`: every trial of a campaign, in the order it would run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,7 +77,7 @@ def show_plan(
     table.add_column("direction")
     table.add_column("about", justify="right")
     for trial in trials:
-        block = "warm-up" if trial.warmup else str(trial.block)
+        block = f"warm-up {trial.pair or ''}".rstrip() if trial.warmup else str(trial.block)
         takes = Text(f"{trial.estimate_s:.1f} s" if trial.supported else "unsupported")
         style = "dim" if trial.warmup else "" if trial.supported else "yellow"
         table.add_row(str(trial.number), block, trial.cell, trial.direction, takes, style=style)
@@ -89,6 +89,8 @@ def show_plan(
 
 def summary(campaign: "Campaign", plan: "Plan", trials: "list[PlannedTrial]") -> list[str]:
     """A plan in sentences: what runs, what does not and why, how long it takes."""
+    from labctl.campaign import estimate_run_s
+
     runs = [trial for trial in trials if trial.supported]
     warmups = sum(trial.warmup for trial in runs)
     blocks = len({trial.block for trial in runs if not trial.warmup})
@@ -106,8 +108,19 @@ def summary(campaign: "Campaign", plan: "Plan", trials: "list[PlannedTrial]") ->
             f"{_count(len(which), 'trial')} unsupported: {cells}",
             f"  {rule}: {reason} ({as_typed('labctl', 'explain', rule)})",
         ]
-    lines.append(f"about {clock(sum(trial.estimate_s for trial in runs))} in all")
-    return lines
+    takes = f"about {clock(estimate_run_s(runs, plan.pairs))} in all"
+    if len(plan.pairs) < 2:
+        return [*lines, takes]
+    return [*lines, f"{takes} on {len(plan.pairs)} pairs", *_idle(blocks, len(plan.pairs))]
+
+
+def _idle(blocks: int, pairs: int) -> Iterator[str]:
+    """What is said where the last round of whole blocks leaves pairs without one."""
+    if idle := -blocks % pairs:
+        yield (
+            f"{_count(blocks, 'block')} over {pairs} pairs, whole ones so that no pair stands for a cell: the last round "
+            f"leaves {_count(idle, 'pair')} idle, a multiple of {pairs} repetitions would not"
+        )
 
 
 def _count(number: int, what: str) -> str:

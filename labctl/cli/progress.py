@@ -16,6 +16,8 @@ from labctl.events import (
     AttemptInterrupted,
     Event,
     Notice,
+    PairReturned,
+    PairSetAside,
     Progress,
     RunStarted,
     StateEntered,
@@ -48,6 +50,7 @@ class _Running:
     """A trial under way."""
 
     name: str
+    pair: str
     warmup: bool
     state: str = ""
     sent_bytes: int = 0
@@ -111,8 +114,8 @@ class RunProgress:
             case Notice():
                 self._print(f"note: {event.text}", "yellow")
             case TrialStarted():
-                self._running[event.number] = _Running(event.name, event.warmup)
-                self._pace.start(event.number, event.pair, event.estimate_s, now)
+                self._running[event.number] = _Running(event.name, event.pair, event.warmup)
+                self._pace.start(event.number, event.estimate_s, event.left_s, now)
             case StateEntered() if event.number in self._running:
                 self._running[event.number].state = event.state
             case Progress() if event.number in self._running:
@@ -120,19 +123,28 @@ class RunProgress:
                 trial.sent_bytes, trial.passes = event.transferred_bytes, event.passes
                 trial.left_bytes = event.remaining_bytes
             case TrialEnded():
-                self._running.pop(event.number, None)
-                self._pace.end(event.number, event.elapsed_s)
+                ended = self._running.pop(event.number, None)
+                self._pace.end(event.number, event.elapsed_s, event.left_s, now)
                 self._done += 1
-                self._console.print(self._finished(event), soft_wrap=True)
+                head = self._head(event.number, ended.pair if ended else "")
+                self._console.print(self._finished(head, event), soft_wrap=True)
                 if event.outcome in _TOLD and event.reason:
                     self._print(f"      {brief(event.reason)}")
             case AttemptInterrupted():
-                self._running.pop(event.number, None)
-                self._pace.cut(event.number)
+                cut = self._running.pop(event.number, None)
+                self._pace.cut(event.number, now)
+                head = self._head(event.number, cut.pair if cut else "")
                 self._print(
-                    f"{event.number:4d}  attempt {event.attempt} was cut off: {brief(event.reason)}",
+                    f"{head}attempt {event.attempt} was cut off: {brief(event.reason)}",
                     STYLES["interrupted"],
                 )
+            case PairSetAside() if event.working:
+                aside = f"pair {event.pair} is set aside, {event.working} go on"
+                self._print(f"note: {aside}: {brief(event.fault)}", "bold red")
+                if event.mend:
+                    self._print(f"      mend: {event.mend}")
+            case PairReturned():
+                self._print(f"note: pair {event.pair} works again", "yellow")
             case _:
                 pass
 
@@ -144,20 +156,34 @@ class RunProgress:
         trials = f"{event.trials - event.done} trials"
         if event.done:
             trials += f" left of {event.trials}"
+        if len(event.pairs) > 1:
+            trials += f" on {len(event.pairs)} pairs"
         return f"{near(event.directory)}: {trials}, about {clock(event.estimate_s)}"
+
+    @property
+    def _pairs(self) -> tuple[str, ...]:
+        """What tells several trials that run at once apart; empty where only one does."""
+        pairs = self._started.pairs if self._started else ()
+        return pairs if len(pairs) > 1 else ()
+
+    def _head(self, number: int, pair: str) -> str:
+        """How a line begins."""
+        width = max(map(len, self._pairs), default=0)
+        return f"{number:4d}  {pair:{width}}  " if width else f"{number:4d}  "
 
     def _cell(self, name: str) -> str:
         """A cell's name in a column: cut where a terminal is too narrow, never elsewhere."""
         cell = name.partition("-")[2]
         if self._live is None:
             return cell.ljust(self._width)
-        width = max(12, min(self._width or len(cell), self._console.width - _AROUND))
+        around = _AROUND + len(self._head(0, "")) - len("   0  ")
+        width = max(12, min(self._width or len(cell), self._console.width - around))
         return cell.ljust(width) if len(cell) <= width else f"{cell[: width - 1]}…"
 
-    def _finished(self, event: TrialEnded) -> "Text":
+    def _finished(self, head: str, event: TrialEnded) -> "Text":
         from rich.text import Text
 
-        line = Text(f"{event.number:4d}  {self._cell(event.name)}  ")
+        line = Text(f"{head}{self._cell(event.name)}  ")
         line.append(f"{event.outcome.replace('_', ' '):13}", STYLES.get(event.outcome, ""))
         total, blackout = (event.figures.get(key) for key in ("total_time_ms", "blackout_ms"))
         line.append(f"{total / 1000:8.2f} s" if total is not None else " " * 10)
@@ -180,13 +206,19 @@ class RunProgress:
         with self._lock:
             if self._started is None:
                 return Text("opening the lab: starting nodes, asking QEMU what it can do", "dim")
-            trials = [self._trial(number, trial) for number, trial in self._running.items()]
+            running = sorted(self._running.items(), key=lambda item: item[1].pair)
+            trials = [self._trial(number, trial) for number, trial in running]
+            room = self._console.height - 2
+            if len(trials) > room:  # what does not fit on the screen cannot be written anew
+                hidden = len(trials) - room + 1
+                trials = [*trials[:-hidden], Text(f"      and {hidden} more trials", "dim")]
             return Group(*trials, self._bar(self._started))
 
     def _trial(self, number: int, trial: _Running) -> "Text":
         from rich.text import Text
 
-        line = Text(f"{number:4d}  {self._cell(trial.name)}  ", no_wrap=True, overflow="ellipsis")
+        head = f"{self._head(number, trial.pair)}{self._cell(trial.name)}  "
+        line = Text(head, no_wrap=True, overflow="ellipsis")
         line.append(trial.state, "cyan")
         if trial.passes > 1 and trial.state == "precopy":
             line.append(f" pass {trial.passes}", "cyan")

@@ -121,7 +121,9 @@ def to_record(
         verdict=Verdict(raw.verdict) if raw.verdict else None,
         reason=raw.reason,
         times=Times.model_validate({"entered": times, **moments}),
-        clocks=Clocks.model_validate({"one_clock": pair.one_clock, "anchors": raw.clocks}),
+        clocks=Clocks.model_validate(
+            {"one_clock": pair.one_clock, "anchors": raw.clocks, "offsets": raw.offsets}
+        ),
         qemu={side: QemuRecord.model_validate(said) for side, said in raw.qemu.items()},
         guest=GuestRecord.model_validate({"sha256": guest_sha256, **raw.guest}),
         links={"migration": LinkRecord.model_validate(raw.link)} if raw.link else {},

@@ -1,4 +1,4 @@
-"""Runs a plan: one thread a pair, each taking the next trial, until none is left or the run is stopped.
+"""Runs a plan: one thread a pair, each taking what the dispatcher gives it, until none is left or the run is stopped.
 
 A failing trial never ends a campaign. An attempt that was cut off (a node was lost, the run was interrupted) has no result:
 it is kept aside, and the trial is repeated, here or by `run --resume`.
@@ -7,37 +7,32 @@ it is kept aside, and the trial is repeated, here or by `run --resume`.
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from fnmatch import fnmatchcase
 from typing import Final
 
 from labctl.campaign import Campaign, Plan, PlannedTrial
-from labctl.campaign.models import LinkSpec
+from labctl.controller.attempts import Attempts
+from labctl.controller.dispatch import Dispatcher
+from labctl.controller.keeping import Keeper
 from labctl.controller.recording import ITSELF_FAILED, record_trial
 from labctl.controller.summary import BAD, Summary
 from labctl.controller.telling import Journal, Telling
-from labctl.errors import LabctlError, NodeLost
+from labctl.errors import LabctlError
 from labctl.events import (
     AttemptInterrupted,
     Notice,
     Observer,
-    Progress,
     RunEnded,
     RunStarted,
-    StateEntered,
     TrialEnded,
     TrialStarted,
 )
 from labctl.lab import Lab, Pair
-from labctl.migration import Interrupted, RawTrial, TrialRun
 from labctl.results import RunStore, TrialRecord, load_run
 
 MAX_ATTEMPTS: Final = 5
-"""attempts at one trial within one run, before it is given up as failed"""
-LINK_TOLERANCE: Final = 0.03
-"""a link that is further than this from what was asked is told"""
+"""attempts at one trial within one run, over all pairs, before it is given up as failed"""
 _JOIN_POLL_S: Final = 0.1
 _STOP_GRACE_S: Final = 5.0
 """after a stop, before the nodes are closed under a trial that is still going"""
@@ -62,41 +57,41 @@ class Controller:
         self._campaign = campaign
         self._plan = plan
         self._lab = lab
-        self._pairs = dict(lab.pairs)
         self._store = store
         self._tell = Telling((Journal(store), *observers))
         self._fail_fast = fail_fast
-        self._stop = threading.Event()
+        self._only = only
         self._lock = threading.Lock()
-        self._told_links: set[tuple[str, LinkSpec, str]] = set()
         self.summary = Summary()
-        wanted = [t for t in plan.trials if t.supported and _matches(t, only)]
-        finished = store.finished()
-        self._todo = [trial for trial in wanted if trial.number not in finished]
-        self._wanted = {trial.number for trial in wanted}
-        for stored in load_run(store.path).trials() if finished else ():
-            if stored.record.number in self._wanted and not stored.record.warmup:
-                self.summary.outcomes[str(stored.record.outcome)] += 1
+        stored = [t.record for t in load_run(store.path).trials()] if store.finished() else []
+        self._wanted = {t.number for t in plan.trials if t.supported and t.matches(only)}
+        for record in stored:
+            if record.number in self._wanted and not record.warmup:
+                self.summary.outcomes[str(record.outcome)] += 1
+        begun = {record.block: record.pair for record in stored}
+        self._stop = threading.Event()
+        """ends what runs; to hand out nothing more is the dispatcher's"""
+        self._trials = Dispatcher(self._left(), lab.pairs, begun)
+        self._keeper = Keeper(lab, self._trials, self._tell)
+        self._attempts = Attempts(plan, campaign.timing, self._stop, self._tell)
 
     def run(self) -> Summary:
         """Run what is left of the plan. KeyboardInterrupt stops it cleanly."""
         started = time.monotonic()
-        estimate_s = sum(trial.estimate_s for trial in self._todo)
-        planned = len(self._wanted)
-        done = planned - len(self._todo)
         workers = [
             threading.Thread(target=self._work, args=(name,), name=f"pair-{name}")
-            for name in self._pairs
+            for name in self._lab.pairs
         ]
         try:
-            self._tell(RunStarted(self._store.path, self._store.name, planned, done, estimate_s))
+            self._tell(self._started())
             for worker in workers:
                 worker.start()
             _join(workers)
         except KeyboardInterrupt:
             self.summary.interrupted = True
             self._stop_all(workers)
-        self.summary.left = len(self._todo)
+        self.summary.aside = self._keeper.aside
+        self.summary.left = len(self._left())
         ended = RunEnded(
             dict(self.summary.outcomes),
             self.summary.left,
@@ -106,7 +101,19 @@ class Controller:
         self._tell(ended)
         return self.summary
 
+    def _started(self) -> RunStarted:
+        planned = len(self._wanted)
+        done = planned - len(self._left())
+        pairs = tuple(self._lab.pairs)
+        name, estimate_s = self._store.name, self._trials.left_s()
+        return RunStarted(self._store.path, name, planned, done, estimate_s, pairs)
+
+    def _left(self) -> list[PlannedTrial]:
+        """What was asked for and has no result."""
+        return [t for t in self._plan.left(self._store.finished()) if t.matches(self._only)]
+
     def _stop_all(self, workers: Sequence[threading.Thread]) -> None:
+        self._trials.stop()
         self._stop.set()
         with suppress(KeyboardInterrupt):  # asked again: no grace
             _join(workers, _STOP_GRACE_S)
@@ -117,116 +124,68 @@ class Controller:
     # --- one pair's thread ---
 
     def _work(self, name: str) -> None:
-        while (trial := self._next()) is not None:
-            has_result = False
-            try:
-                has_result = self._run_trial(name, trial)
-            except LabctlError as fault:
-                self._end(fault)
-            except Exception as bug:  # noqa: BLE001 - told, and the trial put back
-                _log.exception("trial %s", trial.name)
-                self._end(LabctlError(f"{ITSELF_FAILED}: {type(bug).__name__}: {bug}"))
-            finally:
-                if not has_result:
-                    self._put_back(trial)
+        try:
+            while (trial := self._trials.take(name)) is not None:
+                if (pair := self._keeper.whole(name)) is not None:
+                    self._attempt(pair, trial)
+        except LabctlError as fault:
+            self._end(fault)
+        except Exception as bug:  # noqa: BLE001 - told, and the trial is left for a later run
+            _log.exception("pair %s", name)
+            self._end(LabctlError(f"{ITSELF_FAILED}: {type(bug).__name__}: {bug}"))
 
     def _end(self, fault: LabctlError) -> None:
         """End the run by a fault; of what follows from the end, the first fault's or a person's, people are told."""
         with self._lock:
-            ending = self._stop.is_set()
+            ending = self._trials.stopped
             if not ending:
                 self.summary.fault = fault
+            self._trials.stop()
             self._stop.set()
         if ending:
             self._tell(Notice(f"while the run ended: {fault}"))
 
-    def _next(self) -> PlannedTrial | None:
-        """Take the next trial; one that ends without a result is put back, and left for a later run."""
-        with self._lock:
-            return self._todo.pop(0) if self._todo and not self._stop.is_set() else None
-
-    def _put_back(self, trial: PlannedTrial) -> None:
-        with self._lock:
-            self._todo.append(trial)
-
-    def _run_trial(self, pair_name: str, planned: PlannedTrial) -> bool:
-        """One trial, over as many attempts as it takes; whether it has a result. LabctlError ends the run."""
-        for left in reversed(range(MAX_ATTEMPTS)):
-            if self._stop.is_set():
-                break
-            pair = self._whole(pair_name)
-            attempt = self._store.next_attempt(planned.number)
-            started = time.monotonic()
-            self._tell(
-                TrialStarted(
-                    planned.number,
-                    planned.name,
-                    pair.name,
-                    attempt,
-                    planned.warmup,
-                    planned.estimate_s,
-                )
+    def _attempt(self, pair: Pair, planned: PlannedTrial) -> None:
+        """One attempt at a trial; when it is the last one, it is the result. LabctlError ends the run."""
+        attempt = self._store.next_attempt(planned.number)
+        started = time.monotonic()
+        self._tell(
+            TrialStarted(
+                planned.number,
+                planned.name,
+                pair.name,
+                attempt,
+                planned.warmup,
+                planned.estimate_s,
+                self._trials.left_s(),
             )
-            raw, has_result = self._attempt(pair, planned)
-            if not (has_result or left or self._stop.is_set()):
+        )
+        raw, has_result = self._attempts.make(pair, planned)
+        if not has_result:
+            self._trials.cut(pair.name)
+            if self._trials.cuts[planned.number] == MAX_ATTEMPTS and not self._trials.stopped:
                 raw.outcome, has_result = "failed", True
                 raw.reason = f"given up after {MAX_ATTEMPTS} attempts: {raw.reason}"
-            record = record_trial(
-                self._store, self._plan, planned, raw, pair, self._campaign, attempt=attempt
-            )
-            if has_result:
-                self._finish(record, time.monotonic() - started)
-                return True
-            self._tell(AttemptInterrupted(planned.number, planned.name, attempt, raw.reason or ""))
-        return False
-
-    def _whole(self, pair_name: str) -> Pair:
-        """The pair, opened anew when one of its nodes was lost. LabError when that fails."""
-        if self._pairs[pair_name].lost:
-            self._tell(Notice(f"pair {pair_name}: its nodes are started again"))
-            self._pairs[pair_name] = self._lab.reopen(pair_name)
-        return self._pairs[pair_name]
-
-    def _attempt(self, pair: Pair, planned: PlannedTrial) -> tuple[RawTrial, bool]:
-        """One attempt: what was seen, and whether that is a result; it is none where the attempt was cut off."""
-        cell = self._plan.cell(planned.cell)
-        trial = TrialRun(
-            cell,
-            self._campaign.timing,
-            pair,
-            planned.direction,
-            stop=self._stop,
-            on_state=lambda state, t_ns: self._entered(pair, planned, state, t_ns),
-            on_progress=lambda said: self._tell(
-                Progress(
-                    planned.number,
-                    str(said["status"]),
-                    int(said["transferred_bytes"]),
-                    int(said["remaining_bytes"]),
-                    int(said["passes"]),
-                )
-            ),
+        record = record_trial(
+            self._store, self._plan, planned, raw, pair, self._campaign, attempt=attempt
         )
-        try:
-            return trial.run(), True
-        except (NodeLost, Interrupted) as cut:
-            trial.raw.outcome = "interrupted"
-            trial.raw.reason = f"{cut.place}: {cut.fault}" if cut.place else cut.fault
-            return trial.raw, False
-        except Exception:  # noqa: BLE001 - a fault of ours in one trial must not take the others along
-            trial.raw.outcome = "failed"
-            trial.raw.reason = f"{ITSELF_FAILED}; controller.log says how"
-            trial.raw.logs["controller"] = traceback.format_exc()
-            return trial.raw, True
+        if has_result:
+            self._finish(record, pair, time.monotonic() - started)
+            return
+        reason = raw.reason or ""
+        self._tell(AttemptInterrupted(planned.number, planned.name, attempt, reason))
+        if not self._trials.stopped:
+            self._keeper.was_cut(pair.name, reason)
 
-    def _finish(self, record: TrialRecord, elapsed_s: float) -> None:
-        bad = record.outcome in BAD
+    def _finish(self, record: TrialRecord, pair: Pair, elapsed_s: float) -> None:
         with self._lock:
             if not record.warmup:
                 self.summary.outcomes[str(record.outcome)] += 1
-            if bad and self._fail_fast:
+            if record.outcome in BAD and self._fail_fast:
                 self.summary.failed_fast = True
-                self._stop.set()
+                self._trials.stop()
+        self._keeper.had_result(pair.name)
+        self._trials.done(pair.name)
         self._tell(
             TrialEnded(
                 record.number,
@@ -237,31 +196,9 @@ class Controller:
                 record.warmup,
                 elapsed_s,
                 dict(record.figures),
+                self._trials.left_s(),
             )
         )
-
-    def _entered(self, pair: Pair, planned: PlannedTrial, state: str, t_ns: int) -> None:
-        self._tell(StateEntered(planned.number, state, t_ns))
-        if state == "boot":
-            self._tell_link(pair)
-
-    def _tell_link(self, pair: Pair) -> None:
-        """Tell, once a setting, of a link that is not what was asked."""
-        link = pair.link
-        for way in link.measured if link else ():
-            assert link is not None
-            off = link.deviation(way)
-            told = (pair.name, link.spec, way)
-            if abs(off) > LINK_TOLERANCE and told not in self._told_links:
-                self._told_links.add(told)
-                asked = link.spec.bandwidth_bits_per_s / 1e9
-                self._tell(
-                    Notice(f"the link ({way}) was measured {off:+.1%} off its {asked:g} Gbit/s")
-                )
-
-
-def _matches(trial: PlannedTrial, only: str | None) -> bool:
-    return only is None or fnmatchcase(trial.cell, only) or fnmatchcase(trial.name, only)
 
 
 def _join(workers: Sequence[threading.Thread], timeout_s: float | None = None) -> None:

@@ -22,6 +22,8 @@ class Summary:
     """a bad trial ended it, as was asked"""
     fault: LabctlError | None = None
     """what ended the run before its time, if anything did"""
+    aside: dict[str, LabctlError] = field(default_factory=dict)
+    """pairs that were set aside and did not return, and why"""
 
     @property
     def exit_code(self) -> int:

@@ -4,10 +4,12 @@
 it started.
 """
 
+from labctl.lab.checking import check_lab
 from labctl.lab.inventory import LabSpec, read_lab
+from labctl.lab.lab import Lab
 from labctl.lab.node import Node, NodeChannel
-from labctl.lab.opening import check_lab, clean_lab, open_lab
-from labctl.lab.pair import End, Lab, LinkState, Pair
+from labctl.lab.opening import clean_lab, open_lab
+from labctl.lab.pair import End, LinkState, Pair
 from labctl.lab.probing import Questions
 
 __all__ = [

@@ -60,8 +60,18 @@ class EmbeddedOpener:
             # On a veth pair the kernel copies what zero-copy was asked for.
             capabilities = capabilities.with_each(zero_copy=False)
             probe["guest_sha256"] = guest_sha256(image)
-            ends[name] = End(name, node, INTERFACE, ADDRESSES[name], kernel, capabilities, probe)
-        return Pair("a-b", ends["a"], ends["b"], observer, who, shared, one_clock=True)
+            ends[name] = End(
+                name,
+                node,
+                INTERFACE,
+                ADDRESSES[name],
+                kernel,
+                capabilities,
+                probe,
+                assigned=f"{ADDRESSES[name]}/30",
+                run_as={"uid": who["uid"], "gid": who["gid"]},
+            )
+        return Pair("a-b", ends["a"], ends["b"], observer, shared_host=shared, one_clock=True)
 
     def _start(self, role: str, nodes: list[Node], *, own_network: bool) -> Node:
         node = Node(role, ChildChannel(self.run, role, own_network=own_network))

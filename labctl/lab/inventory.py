@@ -11,12 +11,14 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from labctl.data import data_path
 from labctl.errors import InputError, LabError
 from labctl.lab import waits
+from labctl.lab.pairing import PairSpec, pairs_of
 
 _ENVIRONMENT = {
     "ANSIBLE_LOCALHOST_WARNING": "0",
@@ -34,6 +36,23 @@ class LabSpec:
     path: Path
     hypervisors: tuple[str, ...]
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    observers: tuple[str, ...] = ()
+    asked: str = ""
+    """as it was asked for: a name or a path"""
+
+    def of(self, host: str) -> dict[str, Any]:
+        """A host's variables."""
+        return self.variables.get(host, {})
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All that runs use."""
+        return tuple(dict.fromkeys((*self.hypervisors, *self.observers)))
+
+    @cached_property
+    def pairs(self) -> tuple[PairSpec, ...]:
+        """The pairs its hypervisors make. InputError when they make none, or one has a wrong variable."""
+        return pairs_of(self.hypervisors, self.observers, self.variables, str(self.path))
 
     @property
     def embedded(self) -> bool:
@@ -98,4 +117,6 @@ def _spec(lab: str, path: Path, listing: dict[str, Any]) -> LabSpec:
             mend="list the KVM hosts in the group `hypervisors`",
         )
     name = lab if "/" not in lab else path.stem if path.is_file() else path.name
-    return LabSpec(name, path, hypervisors, listing.get("_meta", {}).get("hostvars", {}))
+    observers = tuple(listing.get("observers", {}).get("hosts", ()))
+    variables = listing.get("_meta", {}).get("hostvars", {})
+    return LabSpec(name, path, hypervisors, variables, observers, lab)

@@ -3,8 +3,10 @@
 `Node` is what the rooms above use; `NodeChannel` is what varies (a child process here, SSH on a lab of real hosts).
 """
 
+import errno
 import itertools
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from labctl.lab import waits
 from labctl.node.protocol import decode, encode
 
 _NOISE_LINES = 5
+_FULL = os.strerror(errno.ENOSPC)
 _log = logging.getLogger(__name__)
 
 EventHandler = Callable[[str, dict[str, Any]], None]
@@ -157,4 +160,5 @@ def _error(name: str, error: dict[str, str]) -> Exception:
             place=place,
             mend="wait for it to end, or run beside it with --share (its trials are marked)",
         )
-    return NodeError(message, code=code, place=place)
+    mend = "make room on that host's file system" if _FULL in message else None
+    return NodeError(message, code=code, place=place, mend=mend)

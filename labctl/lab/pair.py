@@ -1,15 +1,14 @@
-"""A pair of hosts, one trial at a time, and the lab that holds its pairs."""
+"""A pair of hosts, one trial at a time."""
 
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any
 
 from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.models import LinkSpec
-from labctl.errors import LabError, NodeError, NodeLost, WaitTimeout
 from labctl.lab import waits
 from labctl.lab.node import Node
+from labctl.lab.watch import Watch
 
 Direction = str
 """`forward` or `reverse`"""
@@ -28,6 +27,14 @@ class End:
     capabilities: Capabilities
     probe: dict[str, Any]
     """what the host and its QEMU said of themselves"""
+    assigned: str | None = None
+    """address with prefix length, where the lab gives it to the interface; a host of its own has one"""
+    run_as: dict[str, Any] = field(default_factory=dict)
+    """whom QEMU may run as: `uid`, `gid`, `groups`"""
+    beats: Node | None = None
+    """the node on that host that hears its guest's beats, where the observer is not on every host"""
+    management: str = ""
+    """its address for the observer and the relays of other hosts"""
 
 
 @dataclass(frozen=True)
@@ -35,14 +42,16 @@ class LinkState:
     """How the link was set for a trial, and what it was measured to do."""
 
     spec: LinkSpec
-    shaping: dict[str, Any]
+    shaping: dict[str, Any] | None
+    """how; None where it is as it was"""
     measured: dict[str, dict[str, Any]]
     """by direction: goodput and wire rate in bits/s, round trips idle and loaded in ms"""
 
-    def deviation(self, direction: Direction) -> float:
-        """How far the measured wire rate is from the rate asked: -0.05 is 5 % below."""
-        wire = float(self.measured[direction]["wire_bits_per_s"])
-        return wire / self.spec.bandwidth_bits_per_s - 1
+    def deviation(self, direction: Direction) -> float | None:
+        """How far the measured wire rate is from the rate asked: -0.05 is 5 % below. None where none was."""
+        asked = self.spec.bandwidth_bits_per_s
+        wire = self.measured[direction]["wire_bits_per_s"]
+        return None if asked is None or wire is None else float(wire) / asked - 1
 
 
 @dataclass
@@ -52,18 +61,29 @@ class Pair:
     name: str
     a: End
     b: End
-    observer: Node
-    caller: dict[str, Any] = field(default_factory=dict)
+    observer: Node | None = None
+    """None: each trial's destination observes"""
+    observer_address: str | None = None
+    """where relays find it; None when it is on every host"""
     shared_host: bool = False
     one_clock: bool = False
-    """both hosts and the observer read the same CLOCK_MONOTONIC: they are one machine"""
+    """both hosts, the observer and the controller read the same CLOCK_MONOTONIC: they are one machine"""
+    hang_up: Callable[[], None] = lambda: None
+    """closes what the nodes were reached over"""
     _links: dict[LinkSpec, LinkState] = field(default_factory=dict)
     _current: LinkSpec | None = None
 
     @property
-    def nodes(self) -> tuple[Node, Node, Node]:
-        """Its three nodes."""
-        return self.a.node, self.b.node, self.observer
+    def nodes(self) -> tuple[Node, ...]:
+        """All its nodes."""
+        nodes = (self.a.node, self.b.node, self.a.beats, self.b.beats, self.observer)
+        return tuple(node for node in nodes if node is not None)
+
+    def close(self) -> None:
+        """End all its nodes. Safe again."""
+        for node in self.nodes:
+            node.close()
+        self.hang_up()
 
     @property
     def lost(self) -> bool:
@@ -73,6 +93,15 @@ class Pair:
     def ends(self, direction: Direction) -> tuple[End, End]:
         """Source and destination of a trial that runs in this direction."""
         return (self.a, self.b) if direction == "forward" else (self.b, self.a)
+
+    def watch(self, direction: Direction) -> Watch:
+        """Who observes a trial in this direction: the pair's observer, else the destination."""
+        source, destination = self.ends(direction)
+        sides = {"source": source.beats, "destination": destination.beats}
+        relays = {side: node for side, node in sides.items() if node is not None}
+        if self.observer is not None:
+            return Watch(self.observer, relays, self.observer_address)
+        return Watch(relays.pop("destination"), relays, destination.management)
 
     def capabilities(self) -> tuple[Capabilities, Capabilities]:
         """Of its first host and of its second."""
@@ -90,23 +119,24 @@ class Pair:
         )
 
     def set_link(self, spec: LinkSpec) -> LinkState:
-        """Shape the link as asked, and again when it went away since; the first time a setting is used it is measured,
-        both ways.
+        """Shape the link as asked, and again when it went away since; the first time a setting is used it is tried whether
+        its packets pass, and measured what it carries, both ways.
         """
         if spec != self._current or not self.link_is_up():
             self._current = None
-            shaping = {}
+            shaping: dict[str, Any] | None = None
+            mtus = {}
             for end in (self.a, self.b):
-                end.node.call(
-                    "link.configure",
-                    interface=end.interface,
-                    address=f"{end.address}/30",
-                    mtu=spec.mtu,
+                call, interface = end.node.call, end.interface
+                set_to = call(
+                    "link.configure", interface=interface, address=end.assigned, mtu=spec.mtu
                 )
-                shaping = end.node.call(
-                    "link.shape", interface=end.interface, bits_per_s=spec.bandwidth_bits_per_s
-                )
+                mtus[end.host] = set_to["mtu"]
+                asked = spec.bandwidth_bits_per_s
+                shaping = call("link.shape", interface=interface, bits_per_s=asked)
             if spec not in self._links:
+                for way in ("forward", "reverse"):
+                    self.try_packets(way, mtus[self.ends(way)[0].host])
                 measured = {
                     way: self._measure(*self.ends(way), spec.bandwidth_bits_per_s)
                     for way in ("forward", "reverse")
@@ -115,8 +145,14 @@ class Pair:
             self._current = spec
         return self._links[spec]
 
+    def try_packets(self, way: Direction, mtu: int) -> None:
+        """Whether packets of that size pass over the link. NodeError when they do not."""
+        source, destination = self.ends(way)
+        port = destination.node.call("packets.serve", address=destination.address)["port"]
+        source.node.call("packets.send", address=destination.address, port=port, mtu=mtu)
+
     @staticmethod
-    def _measure(source: End, destination: End, bits_per_s: int) -> dict[str, Any]:
+    def _measure(source: End, destination: End, bits_per_s: int | None) -> dict[str, Any]:
         port = destination.node.call("link.serve", address=destination.address)["port"]
         measured: dict[str, Any] = source.node.call(
             "link.measure",
@@ -127,82 +163,3 @@ class Pair:
             bits_per_s=bits_per_s,
         )
         return measured
-
-
-class Opener(Protocol):
-    """Opens one pair of a lab; used again when a node was lost."""
-
-    def __call__(self) -> Pair:
-        """LabError, LabHeld, NodeError, NodeLost, WaitTimeout."""
-
-
-class Lab:
-    """The pairs of a lab, opened for one run. A context manager: leaving it closes every node."""
-
-    def __init__(self, name: str, openers: Mapping[str, Opener]) -> None:
-        self.name = name
-        self._openers = openers
-        self._lock = threading.Lock()
-        self._closed = False
-        self.pairs: dict[str, Pair] = {}
-
-    def __enter__(self) -> Self:
-        try:
-            for name in self._openers:
-                self._open(name)
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def reopen(self, name: str) -> Pair:
-        """Close what is left of a pair and open it anew. LabError when that fails, or the lab is closed."""
-        with self._lock:
-            old = self.pairs.pop(name, None)
-        _close(old)
-        return self._open(name)
-
-    def _open(self, name: str) -> Pair:
-        try:
-            pair = self._openers[name]()
-        except (NodeError, NodeLost, WaitTimeout) as error:
-            # What fails before a trial has begun makes the lab unusable.
-            raise LabError(error.fault, place=error.place, mend=error.mend) from error
-        with self._lock:
-            if not self._closed:
-                self.pairs[name] = pair
-                return pair
-        _close(pair)
-        raise LabError(f"pair {name} is not opened: the lab was closed")
-
-    def close(self) -> None:
-        """End every node, and open none any more. Safe at any moment, from any thread, and again."""
-        with self._lock:
-            self._closed = True
-            pairs, self.pairs = self.pairs, {}
-        for pair in pairs.values():
-            _close(pair)
-
-    def environment(self) -> dict[str, Any]:
-        """What can change a result, for `environment.json`."""
-        return {
-            "lab": self.name,
-            "pairs": {
-                name: {
-                    "shared_host": pair.shared_host,
-                    "ends": {
-                        end.host: {"address": end.address, "interface": end.interface, **end.probe}
-                        for end in (pair.a, pair.b)
-                    },
-                }
-                for name, pair in self.pairs.items()
-            },
-        }
-
-
-def _close(pair: Pair | None) -> None:
-    for node in pair.nodes if pair else ():
-        node.close()

@@ -1,6 +1,5 @@
 """The baseline: the guest works undisturbed, and its load is verified."""
 
-import time
 from typing import Final
 
 from labctl.campaign.cells import Cell
@@ -31,14 +30,14 @@ def verify_load(bench: Bench, raw: RawTrial, cell: Cell, timing: TimingSpec) -> 
         "windows_bytes_per_s": windows,
     }
     for _ in range(BASELINE_WINDOWS):
-        started = time.monotonic_ns()
+        started = bench.clocks.now_ns()
         bench.watch(window_s)
         bench.heed_deaths()
         rate = bench.observer.call("observe.rate", since_ns=started)
         measured = rate["bytes_per_s"]
         # Up to the last beat that was counted: an answer that comes late is no part of what was judged.
         raw.times_ns["baseline_start"] = started
-        raw.times_ns["baseline_end"] = rate.get("until_ns", time.monotonic_ns())
+        raw.times_ns["baseline_end"] = rate.get("until_ns", bench.clocks.now_ns())
         windows.append(measured)
         if measured is None:
             raise Ends(Judgement("failed", "lost", "the guest did not beat in the baseline"))

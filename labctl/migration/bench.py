@@ -1,8 +1,9 @@
 """What a trial stands on: both ends and the observer, as it speaks with them, and all they have to tell."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NoReturn
 
@@ -13,15 +14,26 @@ from labctl.errors import LabctlError, NodeError, NodeLost
 from labctl.lab import waits as node_waits
 from labctl.lab.pair import End, Pair
 from labctl.migration import waits
+from labctl.migration.clocks import ObserversClock
 from labctl.migration.load import command_line
 from labctl.migration.raw import RawTrial
+from labctl.node.beats import SIDES
 from labctl.node.protocol import unpack
-
-SIDES = ("source", "destination")
 
 
 class Interrupted(LabctlError):  # noqa: N818 - named for what happened, as in labctl.errors
-    """The run was asked to stop; the attempt has no result."""
+    """The run was asked to stop, or what observes it failed; the attempt has no result."""
+
+
+@contextmanager
+def _repeated_when_a_relay_fails() -> Iterator[None]:
+    """A network that beats do not cross says nothing of the migration."""
+    try:
+        yield
+    except NodeError as error:
+        if error.code != "relay":
+            raise
+        raise Interrupted(error.fault, place=error.place) from None
 
 
 class Bench:
@@ -30,9 +42,10 @@ class Bench:
     def __init__(self, pair: Pair, direction: str, raw: RawTrial, stop: threading.Event) -> None:
         source, destination = pair.ends(direction)
         self.ends = {"source": source, "destination": destination}
-        self.observer = pair.observer
+        self._watch = pair.watch(direction)
+        self.observer = self._watch.observer
+        self.clocks = ObserversClock(one_clock=pair.one_clock)
         self.link_is_up = pair.link_is_up
-        self._caller = pair.caller
         self._raw = raw
         self._stop = stop
         self._observing = False
@@ -42,12 +55,18 @@ class Bench:
 
     # --- to the observer ---
 
+    def compare_clocks(self) -> None:
+        """Find out how far the observer's clock is from ours; done before anything is timed."""
+        self.clocks.of_controller(self.observer)
+
     def observe(self, nonce: int) -> None:
-        """Let the observer wait for the beats of the guest with this nonce."""
-        started = self.observer.call("observe.start", nonce=nonce)
+        """Let the observer wait for the beats of the guest with this nonce, and relays bring it those of other hosts."""
+        with _repeated_when_a_relay_fails():
+            watching = self._watch.begin(nonce)
         self._observing = True
-        self.beat_pipes = started["paths"]
-        self.anchor("observer", started)
+        self.beat_pipes = dict(watching.pipes)
+        self.anchor("observer", dict(watching.anchor))
+        self.clocks.of_sides(watching.offsets)
 
     def beat(self, side: str, name: str, timeout_s: float, **wanted: Any) -> dict[str, Any]:
         """Wait until a side's beats are as wanted, or its QEMU ends; the observer's state then."""
@@ -56,7 +75,10 @@ class Bench:
             "observe.wait", side=side, name=name, timeout_s=timeout_s, **wanted
         )
         wait_s = timeout_s + node_waits.ANSWER_GRACE_S
-        state: dict[str, Any] = self.observer.result(answer, name, wait_s, unless=self._over[side])
+        with _repeated_when_a_relay_fails():
+            state: dict[str, Any] = self.observer.result(
+                answer, name, wait_s, unless=self._over[side]
+            )
         return state
 
     def observed(self) -> dict[str, Any]:
@@ -171,13 +193,17 @@ class Bench:
             steps.append((f"the {side}'s samples", partial(self._collect_samples, side)))
             steps.append((f"the {side}'s events", partial(self._collect_machine, side)))
         steps.append(("the beats", self._collect_beats))
+        steps += [
+            ("a relay", partial(relay.call, "relay.stop")) for relay in self._watch.relays.values()
+        ]
         for what, step in steps:
             try:
                 step()
             except LabctlError as fault:
                 faults.append(fault)
                 self._raw.not_collected.append(f"{what}: {fault.fault}")
-        self._raw.events.sort(key=lambda event: int(event["t_ns"]))
+        self._raw.offsets = self.clocks.as_dict()
+        self._raw.events.sort(key=lambda e: self.clocks.on_observer(e["side"], int(e["t_ns"])))
         return faults
 
     def _collect_counters(self) -> None:
@@ -203,6 +229,7 @@ class Bench:
             return
         taken = self.observer.call("observe.take", wait_s=node_waits.TRANSFER_S)
         self.anchor("observer", taken)
+        self.clocks.of_sides(taken["clocks"])
         self._raw.beats = unpack(taken["records"])
         self._raw.vcpus = taken["vcpus"] or self._raw.vcpus
         self._raw.guest["beats_skipped_bytes"] = taken["skipped_bytes"]
@@ -235,8 +262,7 @@ class Bench:
             "append": append,
             "beats_pipe": self.beat_pipes[side],
             "incoming": side == "destination",
-            "uid": self._caller.get("uid"),
-            "gid": self._caller.get("gid"),
+            **end.run_as,
         }
 
 

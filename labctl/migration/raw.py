@@ -12,8 +12,10 @@ class RawTrial:
     verdict: str | None = None
     reason: str | None = None
     times_ns: dict[str, int] = field(default_factory=dict)
-    """state -> CLOCK_MONOTONIC when it was entered, and migrate_start, migrate_end, baseline_start, baseline_end"""
+    """state -> the observer's clock when it was entered, and migrate_start, migrate_end, baseline_start, baseline_end"""
     clocks: dict[str, list[dict[str, int]]] = field(default_factory=dict)
+    offsets: dict[str, list[dict[str, int]]] = field(default_factory=dict)
+    """of each clock that is not the observer's: `offset_ns`, `uncertainty_ns`"""
     qemu: dict[str, dict[str, Any]] = field(default_factory=dict)
     guest: dict[str, Any] = field(default_factory=dict)
     link: dict[str, Any] = field(default_factory=dict)

@@ -8,10 +8,11 @@ from labctl.campaign.cells import Cell
 from labctl.campaign.models import TimingSpec
 from labctl.errors import NodeError
 from labctl.migration import waits
-from labctl.migration.bench import SIDES, Bench
+from labctl.migration.bench import Bench
 from labctl.migration.judge import SPLIT_STATUSES, Seen
 from labctl.migration.load import Accounts
 from labctl.migration.raw import RawTrial
+from labctl.node.beats import SIDES
 
 _ALIVE_BEATS: Final = 20
 """so many beats after the end show that a side runs"""

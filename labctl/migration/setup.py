@@ -2,11 +2,12 @@
 
 from labctl.campaign.cells import Cell
 from labctl.migration.algorithms import compile_schedule
-from labctl.migration.bench import SIDES, Bench
+from labctl.migration.bench import Bench
 from labctl.migration.judge import Ends, Judgement
 from labctl.migration.raw import RawTrial
 from labctl.migration.schedule import Schedule
 from labctl.migration.transports import TRANSPORTS
+from labctl.node.beats import SIDES
 
 
 def set_up(bench: Bench, raw: RawTrial, cell: Cell) -> Schedule:

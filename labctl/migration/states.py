@@ -33,11 +33,14 @@ TRANSITIONS: Final = {
 
 class States:
     """Where a trial is. A trial's own thread and those that tell its events may enter states; `tell` hears of
-    each, one at a time and in order.
+    each, one at a time and in order. `now_ns`: the clock it is timed by.
     """
 
-    def __init__(self, tell: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, tell: Callable[[str, int], None], now_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
         self._tell = tell
+        self._now_ns = now_ns
         self._lock = threading.RLock()
         self.state = ""
 
@@ -47,7 +50,7 @@ class States:
             if state not in TRANSITIONS[self.state]:
                 raise LabctlError(f"a trial cannot go from {self.state or 'nowhere'} to {state}")
             self.state = state
-            self._tell(state, time.monotonic_ns() if t_ns is None else t_ns)
+            self._tell(state, self._now_ns() if t_ns is None else t_ns)
 
     def follow(self, states: tuple[str, ...], t_ns: int) -> None:
         """Enter these, one after the other, where they can still follow: what is told of a migration may come late."""

@@ -54,7 +54,7 @@ class TrialRun:
         self._on_progress = on_progress
         self._nonce = random.getrandbits(32) or 1
         self._accounts = Accounts(self.raw.guest)
-        self._states = States(self._note_state)
+        self._states = States(self._note_state, self._bench.clocks.now_ns)
         self._enter = self._states.enter
 
     def run(self) -> RawTrial:
@@ -113,6 +113,7 @@ class TrialRun:
     # --- the states ---
 
     def _prepare(self) -> None:
+        self._bench.compare_clocks()
         self._enter("prepare")
         link = self._pair.set_link(self._cell.link)
         self.raw.link = _describe_link(link, self._direction)
@@ -153,8 +154,9 @@ class TrialRun:
         result: dict[str, Any] = self._bench.ends["source"].node.call(
             "schedule.run", wait_s=wait_s, schedule=schedule.for_source()
         )
-        self.raw.times_ns["migrate_start"] = result["start_ns"]
-        self.raw.times_ns["migrate_end"] = result["end_ns"]
+        on_observer = self._bench.clocks.on_observer
+        self.raw.times_ns["migrate_start"] = on_observer("source", result["start_ns"])
+        self.raw.times_ns["migrate_end"] = on_observer("source", result["end_ns"])
         self.raw.schedule["result"] = result
         return result
 
@@ -171,12 +173,13 @@ class TrialRun:
         STOP and RESUME mark the switch: QEMU's statuses name it only where it pauses before it.
         """
         statuses: set[str] = set()
+        on_observer = self._bench.clocks.on_observer
 
         def on_source(event: str, data: dict[str, Any]) -> None:
             if event == "progress":
                 self._on_progress(data)
             elif event == "runstate" and data["event"] == "STOP":
-                self._states.follow(("switching",), data["t_ns"])
+                self._states.follow(("switching",), on_observer("source", data["t_ns"]))
             else:
                 self._bench.heard("source", event, data)
 
@@ -184,7 +187,8 @@ class TrialRun:
             if event == "migration":
                 statuses.add(data["status"])
             elif event == "runstate" and data["event"] == "RESUME" and POSTCOPY in statuses:
-                self._states.follow(("switching", "postcopy"), data["t_ns"])
+                resumed_ns = on_observer("destination", data["t_ns"])
+                self._states.follow(("switching", "postcopy"), resumed_ns)
             else:
                 self._bench.heard("destination", event, data)
 

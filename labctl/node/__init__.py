@@ -20,9 +20,14 @@ over its stdin and stdout. When that channel closes it ends all that it started.
 :mod:`.procfs`            CPU, memory and interface counters
 :mod:`.netlink`           queueing discipline counters
 :mod:`.link`              the link: make, shape, measure
+:mod:`.interfaces`        a host's own interfaces: found, kept, set back
+:mod:`.packets`           whether packets of a size pass
+:mod:`.commands`          commands of iproute2
 :mod:`.migration`         runs a schedule on one end, without asking anybody above
 :mod:`.passes`            how many passes over the memory are over
 :mod:`.observer`          receives the guest's beats
+:mod:`.inlets`            where they come from: a pipe, or a relay
+:mod:`.relay`             carries those of another host
 :mod:`.beats`             the format of the beat stream
 :mod:`.local_pipes`       named pipes between the processes of one host
 ========================  ==================================================================

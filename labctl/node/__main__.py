@@ -1,4 +1,4 @@
-"""Entry of the zipapp: ``python agent.pyz RUN ROLE``."""
+"""Entry of the zipapp: ``python agent.pyz RUN ROLE [SILENCE_S]``."""
 
 import sys
 

@@ -1,5 +1,8 @@
 """The agent: reads requests from stdin, answers on stdout, and ends all it started when stdin ends.
 
+Where a network lies between, the end of a controller may never be heard of: then the agent ends too when it has heard
+nothing for a while. The controller says `alive` now and then.
+
 Requests of one agent run side by side (a migration is one long request while samples are told as events). A request that
 fails answers with a code and a text; nothing but the end of the channel, or a termination signal, ends the agent.
 """
@@ -13,12 +16,13 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
+from typing import Any
 
 from .beat_services import BeatServices
 from .host_services import HostServices
 from .machine_services import MachineServices
 from .protocol import MAX_LINE_BYTES, Message, RequestError, decode, encode, failure, response
-from .services import Handler, Place, Send
+from .services import Handler, Params, Place, Send, anchor
 
 
 class Agent:
@@ -33,7 +37,7 @@ class Agent:
             MachineServices(self._place, send),
             HostServices(self._place),
         )
-        self.services: dict[str, Handler] = {}
+        self.services: dict[str, Handler] = {"alive": _alive}
         for group in self._groups:
             self.services.update(group.handlers)
 
@@ -48,7 +52,8 @@ class Agent:
         except RequestError as error:
             answer = failure(number, error.code, error.message)
         except OSError as error:
-            answer = failure(number, "os", str(error))
+            where = f"{error.filename}: " if error.filename else ""
+            answer = failure(number, "os", where + (error.strerror or str(error)))
         except Exception:  # noqa: BLE001 - told to the controller; the agent lives on
             answer = failure(number, "bug", traceback.format_exc())
         self._send(answer)
@@ -63,8 +68,14 @@ class Agent:
         self._place.close()
 
 
-async def serve(run: str, role: str) -> None:
-    """Answer requests until stdin ends or the agent is asked to end, then end all it started."""
+async def _alive(_params: Params) -> Any:
+    return anchor()
+
+
+async def serve(run: str, role: str, silence_s: float | None = None) -> None:
+    """Answer requests until stdin ends, nothing was heard for `silence_s`, or the agent is asked to end; then end all it
+    started.
+    """
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -88,9 +99,13 @@ async def serve(run: str, role: str) -> None:
     try:
         while True:
             reading = asyncio.ensure_future(reader.readline())
-            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {reading, stopping}, timeout=silence_s, return_when=asyncio.FIRST_COMPLETED
+            )
             if not reading.done():
                 reading.cancel()
+                if not stopping.done():
+                    print(f"nothing was heard for {silence_s:g} s", file=sys.stderr)
                 break
             line = reading.result()
             if not line:
@@ -121,9 +136,12 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """``RUN ROLE``: serve until stdin ends."""
-    if len(argv) != 2:
-        print("usage: agent RUN ROLE", file=sys.stderr)
+    """``RUN ROLE [SILENCE_S]``: serve until stdin ends, or nothing was heard for so long."""
+    if len(argv) not in (2, 3):
+        print("usage: agent RUN ROLE [SILENCE_S]", file=sys.stderr)
         return 2
-    asyncio.run(serve(argv[0], argv[1]))
+    silence_s = float(argv[2]) if len(argv) == 3 else None
+    # Where ip, tc and setpriv are; not every way in has it.
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+    asyncio.run(serve(argv[0], argv[1], silence_s))
     return 0

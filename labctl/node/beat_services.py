@@ -1,21 +1,25 @@
-"""Services of the observer: the beats of one trial at a time."""
+"""Services of the observer, and of a relay to an observer on another host: the beats of one trial at a time."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import time
+from contextlib import suppress
+from typing import Any, Callable
 
-from .observer import Observer, wait_until
+from .observer import Observer
 from .protocol import RequestError, pack
+from .relay import Relay
 from .services import Handler, Params, Place, anchor
 
 
 class BeatServices:
-    """Holds the observer."""
+    """Holds the observer, or the relay."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self._observer: Observer | None = None
+        self._relay: Relay | None = None
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.handlers: dict[str, Handler] = {
@@ -24,18 +28,59 @@ class BeatServices:
             "observe.state": self._beat_state,
             "observe.rate": self._beat_rate,
             "observe.take": self._take_beats,
+            "observe.clocks": self._clocks,
+            "relay.start": self._start_relay,
+            "relay.stop": self._stop_relay,
         }
 
     async def close(self) -> None:
-        """Stop observing."""
+        """Stop observing, and relaying."""
         if self._observer is not None:
             self._observer.close()
             self._observer = None
+        await self._stop_relay({})
 
     async def _observe(self, params: Params) -> Any:
         await self.close()
-        self._observer = Observer(self._place.state.directory, params["nonce"], self._beats_changed)
-        return {"paths": self._observer.paths, **anchor()}
+        self._observer = Observer(
+            self._place.state.directory,
+            params["nonce"],
+            self._beats_changed,
+            door_address=params.get("door_address"),
+            relayed=params.get("relayed", ()),
+        )
+        door = self._observer.door
+        return {
+            "paths": self._observer.paths,
+            "door": door.describe() if door is not None else None,
+            **anchor(),
+        }
+
+    async def _start_relay(self, params: Params) -> Any:
+        await self._stop_relay({})
+        loop = asyncio.get_running_loop()
+        where = (params["address"], params["port"], params["token"])
+        self._relay = await loop.run_in_executor(
+            None, Relay, self._place.state.directory, params["nonce"], params["side"], *where
+        )
+        return {"path": self._relay.path, **anchor()}
+
+    async def _stop_relay(self, _params: Params) -> Any:
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.close()
+
+    async def _clocks(self, params: Params) -> Any:
+        """Wait until every relay is there and its clock known; how far each is behind this one's."""
+        observer = self._beats
+        await wait_until(
+            observer,
+            lambda: observer.compared,
+            self._changed,
+            "the comparison of clocks with the relays",
+            params["timeout_s"],
+        )
+        return observer.clocks
 
     def _beats_changed(self) -> None:
         """Called on the observer's thread."""
@@ -73,6 +118,35 @@ class BeatServices:
     async def _take_beats(self, _params: Params) -> Any:
         """All beats of the trial, packed; the observer is closed."""
         observer, self._observer = self._beats, None
+        clocks = observer.clocks
         observer.close()
         taken = observer.take()
-        return {**taken, "records": pack(taken["records"]), **anchor()}
+        return {**taken, "records": pack(taken["records"]), "clocks": clocks, **anchor()}
+
+
+async def wait_until(
+    observer: Observer,
+    condition: Callable[[], bool],
+    changed: asyncio.Event,
+    name: str,
+    timeout_s: float,
+    poll_s: float = 0.05,
+) -> None:
+    """Wait for a condition that the observer's thread brings about.
+
+    :raise RequestError: ``timeout``, with the wait's name; ``order`` when the observer was closed meanwhile; ``relay``; ``bug``
+    """
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if observer.fault is not None:
+            raise observer.fault
+        if observer.closed:
+            raise RequestError("order", f"{name}: the observer was closed")
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise RequestError("timeout", f"{name}: not within {timeout_s:g} s")
+        changed.clear()
+        if condition():
+            return
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(changed.wait(), min(left, poll_s))

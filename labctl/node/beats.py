@@ -26,6 +26,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Union
 
+SIDES = ("source", "destination")
+"""whose beats they are; the number of one is its place here"""
 MAGIC = 0xB7
 VERSION = 1
 HELLO, BEAT, REPORT, LOAD = 1, 2, 3, 4

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from . import host
@@ -15,10 +17,11 @@ multiple of 64 pages: its bitmap sync then takes a path that clears dirty bits a
 the memory check found pages up to 0.7 s old). An odd size takes the other path. Smallest step QEMU keeps."""
 DIRTY_RING_ENTRIES = 4096
 """Of each vCPU: QEMU's own example."""
+PROVISIONED_USER = "labctl"
 _BEATS_FDSET = 1
 
 Spec = dict[str, Any]
-"""Of a machine: ``name qemu machine_type accelerator vcpus memory_bytes kernel append incoming beats_pipe dirty_ring uid gid``"""
+"""Of a machine: ``name qemu machine_type accelerator vcpus memory_bytes kernel append incoming beats_pipe dirty_ring uid gid groups``"""
 
 
 def find_qemu(qemu: str) -> str:
@@ -45,7 +48,28 @@ def dying_with_us(*privilege: str) -> list[str]:
     ]
 
 
-def run_as(wanted_uid: int | None, wanted_gid: int | None) -> tuple[list[str], str]:
+def trial_user(name: str | None) -> dict[str, Any]:
+    """Whom QEMU may run as on this host: ``uid gid groups`` of a user by name; of the one that provisioning makes, where there
+    is one; else of whoever became root by sudo; empty where that is nobody.
+
+    :raise RequestError: ``user`` when there is none of that name
+    """
+    try:
+        user = pwd.getpwnam(name or PROVISIONED_USER)
+    except KeyError:
+        if name:
+            raise RequestError("user", f"there is no user {name}") from None
+        uid = int(os.environ.get("SUDO_UID", "0"))
+        if not uid:
+            return {}
+        user = pwd.getpwuid(uid)
+    groups = os.getgrouplist(user.pw_name, user.pw_gid)
+    return {"uid": user.pw_uid, "gid": user.pw_gid, "groups": groups}
+
+
+def run_as(
+    wanted_uid: int | None, wanted_gid: int | None, groups: Sequence[int] = ()
+) -> tuple[list[str], str]:
     """The command prefix that starts QEMU, and what user it runs as and why.
 
     Postcopy needs userfaultfd for faults in the kernel's context, which a plain user has only where the sysctl allows it.
@@ -57,7 +81,9 @@ def run_as(wanted_uid: int | None, wanted_gid: int | None) -> tuple[list[str], s
     if host.describe()["unprivileged_userfaultfd"] != "1":
         return dying_with_us(), "root: vm.unprivileged_userfaultfd is 0, so postcopy needs it"
     group = wanted_gid if wanted_gid is not None else wanted_uid
-    drop = ["--reuid", str(wanted_uid), "--regid", str(group), "--clear-groups", "--no-new-privs"]
+    # Among its groups is that of /dev/kvm, where there is one.
+    beside = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
+    drop = ["--reuid", str(wanted_uid), "--regid", str(group), *beside, "--no-new-privs"]
     return dying_with_us(*drop), f"uid {wanted_uid}"
 
 

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import procfs
+from . import interfaces, procfs
 from .protocol import RequestError
 
 STATE_ROOT = Path(os.environ.get("LABCTL_STATE_ROOT", "/run/labctl"))
@@ -100,6 +100,12 @@ class LiveState:
         self.directory.mkdir(mode=0o755, exist_ok=True)
         self._path = self.directory / f"{role}.json"
         self._children: dict[int, str] = {}
+        self._interfaces: list[interfaces.Kept] = []
+        self._save()
+
+    def keep(self, kept: list[interfaces.Kept]) -> None:
+        """Note what interfaces were like before."""
+        self._interfaces = kept
         self._save()
 
     def add(self, pid: int, what: str) -> None:
@@ -123,22 +129,25 @@ class LiveState:
         pids = [_identity(os.getpid(), "agent")]
         pids += [_identity(pid, what) for pid, what in self._children.items()]
         temporary = self._path.with_suffix(".new")
-        temporary.write_text(json.dumps({"pids": pids}))
+        temporary.write_text(json.dumps({"pids": pids, "interfaces": self._interfaces}))
         temporary.replace(self._path)
 
 
 def leftovers() -> list[dict[str, Any]]:
-    """What dead runs left on this host: ``{run, directory, alive: [{pid, what}]}``, one a run whose agents are all dead."""
+    """What dead runs left on this host: ``{run, directory, alive: [{pid, what}], interfaces}``, one a run whose agents are
+    all dead.
+    """
     found = []
     for directory in sorted(STATE_ROOT.glob("*/")) if STATE_ROOT.is_dir() else []:
-        entries: list[dict[str, Any]] = []
-        for path in directory.glob("*.json"):
-            entries += (_read_json(path) or {}).get("pids", [])
+        states = [_read_json(path) or {} for path in directory.glob("*.json")]
+        entries = [entry for state in states for entry in state.get("pids", [])]
+        kept = [one for state in states for one in state.get("interfaces", [])]
         if not entries and time.time() - directory.stat().st_mtime < _BARE_STATE_S:
             continue  # an agent that has just begun has not written who it is yet
         alive = [entry for entry in entries if _is_alive(entry)]
         if not any(entry["what"] == "agent" for entry in alive):
-            found.append({"run": directory.name, "directory": str(directory), "alive": alive})
+            left = {"run": directory.name, "directory": str(directory), "alive": alive}
+            found.append({**left, "interfaces": kept})
     return found
 
 
@@ -149,6 +158,7 @@ def clean() -> list[dict[str, Any]]:
         for entry in left["alive"]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(entry["pid"], signal.SIGKILL)
+        interfaces.restore(left["interfaces"])
         shutil.rmtree(left["directory"], ignore_errors=True)
     return found
 

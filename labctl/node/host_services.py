@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import shutil
 import time
 from typing import Any
 
-from . import AGENT_VERSION, host, link, probe
+from . import AGENT_VERSION, command_line, host, interfaces, link, packets, probe
 from .protocol import unpack
 from .services import Handler, Params, Place
 
@@ -19,11 +20,16 @@ class HostServices:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._lock = host.HostLock()
+        self._interfaces = interfaces.Keeper(self._remember)
         self.handlers: dict[str, Handler] = {
             "hello": self._hello,
+            "host.lacks": self._lacks,
+            "host.trial_user": self._trial_user,
             "host.leftovers": self._leftovers,
             "host.clean": self._clean,
             "file.put": self._put_file,
+            "link.find": self._find_link,
+            "link.keep": self._keep_link,
             "link.make": self._make_link,
             "link.configure": self._configure_link,
             "link.shape": self._shape_link,
@@ -31,12 +37,15 @@ class HostServices:
             "link.describe": self._describe_link,
             "link.serve": self._serve_link,
             "link.measure": self._measure_link,
+            "packets.serve": self._serve_packets,
+            "packets.send": self._send_packets,
             "qemu.probe": self._probe,
             "qemu.accelerators": self._accelerators,
         }
 
     async def close(self) -> None:
-        """Give the host back."""
+        """Give the host back, as it was."""
+        self._interfaces.restore()
         self._lock.release()
 
     async def _hello(self, params: Params) -> Any:
@@ -55,6 +64,12 @@ class HostServices:
             "directory": str(state.directory),
         }  # fmt: skip
 
+    async def _lacks(self, params: Params) -> Any:
+        return [program for program in params["programs"] if shutil.which(program) is None]
+
+    async def _trial_user(self, params: Params) -> Any:
+        return command_line.trial_user(params["name"])
+
     async def _leftovers(self, _params: Params) -> Any:
         return host.leftovers()
 
@@ -67,11 +82,20 @@ class HostServices:
         path.chmod(0o644)
         return {"path": str(path)}
 
+    def _remember(self, kept: list[interfaces.Kept]) -> None:
+        self._place.state.keep(kept)
+
+    async def _find_link(self, params: Params) -> Any:
+        return interfaces.find(params["interface"], params["address"], params["management"])
+
+    async def _keep_link(self, params: Params) -> Any:
+        self._interfaces.keep(params["interface"])
+
     async def _make_link(self, params: Params) -> Any:
         link.make_veth(params["interface"], params["peer_pid"])
 
     async def _configure_link(self, params: Params) -> Any:
-        link.configure(params["interface"], params["address"], params["mtu"])
+        return {"mtu": link.configure(params["interface"], params["address"], params["mtu"])}
 
     async def _link_state(self, params: Params) -> Any:
         return {"up": link.is_up(params["interface"])}
@@ -89,6 +113,14 @@ class HostServices:
         arguments = (params["interface"], params["address"], params["port"], params["bits_per_s"])
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, link.measure, *arguments)
+
+    async def _serve_packets(self, params: Params) -> Any:
+        return {"port": packets.PacketServer(params["address"]).port}
+
+    async def _send_packets(self, params: Params) -> Any:
+        arguments = (params["address"], params["port"], params["mtu"])
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, packets.send_whole, *arguments)
 
     async def _probe(self, params: Params) -> Any:
         directory = self._place.state.directory

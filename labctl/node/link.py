@@ -13,16 +13,15 @@ import os
 import socket
 import statistics
 import struct
-import subprocess
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
+from .commands import COMMAND_TIMEOUT_S, run
 from .netlink import QdiscReader
 from .protocol import RequestError
 
-COMMAND_TIMEOUT_S = 10.0
 _MIN_BURST_BYTES = 32 * 1024
 _BURST_S = 0.00025
 _BIG_BURST_BITS_PER_S = 5_000_000_000
@@ -36,28 +35,9 @@ _LONGEST_S = 8.0
 _IDLE_PINGS = 20
 _TCP_INFO_BYTES, _TCP_INFO_MSS_AT, _TCP_INFO_DELIVERED_AT = 256, 16, 192
 """of the kernel's `struct tcp_info`: `tcpi_snd_mss`, and `tcpi_delivered` in segments"""
-_SIOCGIFFLAGS = 0x8913
+_SIOCGIFFLAGS, _SIOCGIFMTU = 0x8913, 0x8921
 _CARRIES = 0x1 | 0x40
 """IFF_UP and IFF_RUNNING"""
-
-
-def run(*argv: str) -> str:
-    """Run a command of iproute2. :raise RequestError: ``command``, with what it printed."""
-    try:
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
-        )
-    except FileNotFoundError:
-        raise RequestError(
-            "command", f"{argv[0]} is not installed (mend: apt install iproute2)"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise RequestError(
-            "timeout", f"{' '.join(argv)} took longer than {COMMAND_TIMEOUT_S} s"
-        ) from None
-    if done.returncode != 0:
-        raise RequestError("command", f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")
-    return done.stdout
 
 
 def make_veth(interface: str, peer_pid: int) -> None:
@@ -80,24 +60,32 @@ def make_veth(interface: str, peer_pid: int) -> None:
     )
 
 
-def configure(interface: str, address: str, mtu: int) -> None:
-    """Give an interface its address (with prefix length) and MTU, and bring it up."""
-    run("ip", "link", "set", "lo", "up")
-    run("ip", "address", "replace", address, "dev", interface)
-    run("ip", "link", "set", interface, "mtu", str(mtu), "up")
+def configure(interface: str, address: str | None, mtu: int | None) -> int:
+    """Bring an interface up, and give it an MTU where one is asked; in a namespace of our own also its address (with prefix
+    length). The MTU that it has.
+    """
+    if address is not None:
+        run("ip", "link", "set", "lo", "up")
+        run("ip", "address", "replace", address, "dev", interface)
+    run("ip", "link", "set", interface, *(() if mtu is None else ("mtu", str(mtu))), "up")
+    return _ask_interface(interface, _SIOCGIFMTU, "=i")
 
 
 def is_up(interface: str) -> bool:
     """Whether an interface carries packets: it is up, and so is what it is joined to. False when there is none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        asked = struct.pack("=16sh14x", interface.encode(), 0)
-        try:
-            flags: int = struct.unpack_from(
-                "=h", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, asked), 16
-            )[0]
-        except OSError:
-            return False
+    try:
+        flags = _ask_interface(interface, _SIOCGIFFLAGS, "=h")
+    except OSError:
+        return False
     return flags & _CARRIES == _CARRIES
+
+
+def _ask_interface(interface: str, request: int, answer: str) -> int:
+    """A number of an interface, by an ioctl of `struct ifreq`. :raise OSError:"""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        asked = struct.pack("=16s16x", interface.encode())
+        number: int = struct.unpack_from(answer, fcntl.ioctl(any_socket, request, asked), 16)[0]
+    return number
 
 
 def burst_bytes(bits_per_s: int) -> int:
@@ -107,8 +95,11 @@ def burst_bytes(bits_per_s: int) -> int:
     return max(_MIN_BURST_BYTES, int(bits_per_s / 8 * _BURST_S))
 
 
-def shape(interface: str, bits_per_s: int) -> dict[str, Any]:
-    """Shape what leaves an interface; says how."""
+def shape(interface: str, bits_per_s: int | None) -> dict[str, Any] | None:
+    """Shape what leaves an interface; says how. None: it is shaped no more."""
+    if bits_per_s is None:
+        unshape(interface)
+        return None
     burst = burst_bytes(bits_per_s)
     run("tc", "qdisc", "replace", "dev", interface, "root", "tbf", "rate", f"{bits_per_s}bit",
         "burst", str(burst), "latency", f"{_QUEUE_LATENCY_MS}ms")  # fmt: skip
@@ -118,6 +109,12 @@ def shape(interface: str, bits_per_s: int) -> dict[str, Any]:
         "burst_bytes": burst,
         "latency_ms": _QUEUE_LATENCY_MS,
     }
+
+
+def unshape(interface: str) -> None:
+    """Leave an interface to the kernel's own queueing discipline."""
+    with suppress(RequestError):  # it has none of its own
+        run("tc", "qdisc", "del", "dev", interface, "root")
 
 
 def describe(interface: str) -> dict[str, Any]:
@@ -162,16 +159,18 @@ class LinkServer:
                 return
 
 
-def windows_s(bits_per_s: int) -> tuple[float, float]:
+def windows_s(bits_per_s: int | None) -> tuple[float, float]:
     """How long a rate is loaded before it is measured, and measured: the longer the slower it is."""
+    if bits_per_s is None:
+        return _WARM_UP_S, _WINDOW_S
     warm_up_s = min(max(_WARM_UP_S, _WARM_UP_BITS / bits_per_s), _LONGEST_S)
     return warm_up_s, min(max(_WINDOW_S, _WINDOW_BITS / bits_per_s), _LONGEST_S)
 
 
-def measure(interface: str, address: str, port: int, bits_per_s: int) -> dict[str, Any]:
+def measure(interface: str, address: str, port: int, bits_per_s: int | None) -> dict[str, Any]:
     """Goodput of one TCP stream over a link of about that rate, and the round trip of single bytes idle and under that load.
 
-    :return: ``goodput_bits_per_s`` (payload), ``wire_bits_per_s`` (as the qdisc counts), ``rtt_idle_ms``, ``rtt_loaded_ms`` (medians)
+    :return: ``goodput_bits_per_s`` (payload), ``wire_bits_per_s`` (as the qdisc counts; None where none does), ``rtt_idle_ms``, ``rtt_loaded_ms`` (medians)
     """
     warm_up_s, seconds = windows_s(bits_per_s)
     pings: list[float] = []
@@ -210,10 +209,10 @@ def measure(interface: str, address: str, port: int, bits_per_s: int) -> dict[st
             pinger.join(COMMAND_TIMEOUT_S)
         # Answered behind whatever still stands in the queue: the link is idle for who measures next.
         _ping(echo)
-    wire = (after.sent_bytes - before.sent_bytes) if before and after else 0
+    wire = (after.sent_bytes - before.sent_bytes) if before and after else None
     return {
         "goodput_bits_per_s": round(delivered * 8 / elapsed),
-        "wire_bits_per_s": round(wire * 8 / elapsed),
+        "wire_bits_per_s": None if wire is None else round(wire * 8 / elapsed),
         "drops": (after.drops - before.drops) if before and after else None,
         "rtt_idle_ms": statistics.median(idle) * 1000,
         "rtt_loaded_ms": statistics.median(pings) * 1000 if pings else None,

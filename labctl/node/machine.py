@@ -75,7 +75,9 @@ class Machine:
 
     async def _start(self, log: Path, timeout_s: float) -> None:
         qemu = find_qemu(self.spec["qemu"])
-        prefix, self.user = run_as(self.spec.get("uid"), self.spec.get("gid"))
+        prefix, self.user = run_as(
+            self.spec.get("uid"), self.spec.get("gid"), self.spec.get("groups", ())
+        )
         qmp, samples, guest = (socket.socketpair() for _ in range(3))
         self.sampling_monitor, self._guest = samples[0], guest[0]
         self._guest.setblocking(False)

@@ -1,6 +1,6 @@
 """Receives the guest's beats from both QEMUs on one clock.
 
-A thread of its own blocks on the two pipes and stamps what arrives. It runs before anything else that wants its core
+A thread of its own blocks on two inlets (:mod:`.inlets`: pipes of this host, relays of others) and stamps what arrives. It runs before anything else that wants its core
 (SCHED_FIFO): at the usual priority a byte that came after a pause was heard 3 ms later on a loaded machine.
 
 Waking is what costs: 70 us of a core for each beat beside a migration, 14 % of one at 2 kHz. So the thread wakes for the
@@ -11,7 +11,6 @@ after; a stop of the whole machine that is shorter may be told up to that much l
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import struct
@@ -19,21 +18,18 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable
 
-from . import local_pipes
-from .beats import PHASE_RUN, PHASES, Beat, BeatParser, Hello, Load, Report, as_dict
+from .beats import PHASE_RUN, PHASES, SIDES, Beat, BeatParser, Hello, Load, Report, as_dict
+from .inlets import ASK_EVERY_NS, Chunk, Door, Inlet, PipeInlet, RelayInlet
 from .protocol import RequestError
+from .relay import GATHER_S, run_before_others
 
-SIDES = ("source", "destination")
 _SWITCH_INTERVAL_S = 0.0005
-_GATHER_S = 0.01
-_FIFO_PRIORITY = 1
 _CLOSE_S = 1.0
-_READ_BYTES = 1 << 16
-_NICE = -11
 _PAGE_BYTES = 4096
 
 
@@ -45,9 +41,17 @@ def record_format(vcpus: int) -> struct.Struct:
 class Observer:
     """The beats of one trial, packed as :func:`record_format` says."""
 
-    def __init__(self, directory: Path, nonce: int, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        nonce: int,
+        on_change: Callable[[], None],
+        *,
+        door_address: str | None = None,
+        relayed: Sequence[str] = (),
+    ) -> None:
+        """`relayed`: sides whose beats a relay brings, to a port of `door_address`; the others write to a pipe here."""
         self.nonce = nonce
-        self.paths = {side: str(directory / f"beats-{nonce:08x}-{side}.pipe") for side in SIDES}
         self.records = bytearray()
         self.vcpus = 0
         self.hello: dict[str, Any] = {}
@@ -57,11 +61,13 @@ class Observer:
         self.last_ns: dict[str, int] = dict.fromkeys(SIDES, 0)
         self.count: dict[str, int] = dict.fromkeys(SIDES, 0)
         self.foreign = 0
-        self.fault: str | None = None
+        self.fault: RequestError | None = None
         self._on_change = on_change
         self._lock = threading.Lock()
         self._parsers = {side: BeatParser() for side in SIDES}
-        self._pipes: list[int] = []
+        self._inlets: dict[str, Inlet] = {}
+        self._awaited = set(relayed)
+        self.door: Door | None = None
         # A word to the thread: it waits without a time-out.
         self._wake_read, self._wake_write = os.pipe()
         self._closing = threading.Event()
@@ -70,17 +76,40 @@ class Observer:
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self._thread = threading.Thread(target=self._serve, name="beats", daemon=True)
         try:
+            if relayed:
+                self.door = Door(str(door_address))
             for side in SIDES:
-                self._pipes.append(local_pipes.make(self.paths[side]))
+                if side not in relayed:
+                    path = directory / f"beats-{nonce:08x}-{side}.pipe"
+                    self._inlets[side] = PipeInlet(str(path))
             self._thread.start()
         except BaseException:
             self.close()
             raise
 
     @property
+    def paths(self) -> dict[str, str]:
+        """The pipes of this host, by side."""
+        pipes = ((side, inlet) for side, inlet in self._inlets.items())
+        return {side: inlet.path for side, inlet in pipes if isinstance(inlet, PipeInlet)}
+
+    @property
     def closed(self) -> bool:
         """Whether it receives no more."""
         return self._closing.is_set()
+
+    @property
+    def clocks(self) -> dict[str, dict[str, int]]:
+        """Of each relayed side: what to add to its host's time to have this one's, and how surely. Empty until all are known."""
+        relays = {s: i for s, i in list(self._inlets.items()) if isinstance(i, RelayInlet)}
+        if self._awaited or not all(inlet.clock.known for inlet in relays.values()):
+            return {}
+        return {side: inlet.clock.as_dict() for side, inlet in relays.items()}
+
+    @property
+    def compared(self) -> bool:
+        """Whether every relay is there and its clock known."""
+        return not self._awaited and (bool(self.clocks) or self.door is None)
 
     def close(self) -> None:
         """Stop receiving and remove the pipes; who waits for beats is told. Safe again."""
@@ -91,11 +120,12 @@ class Observer:
             os.write(self._wake_write, b"x")
             self._thread.join(_CLOSE_S)
             self._on_change()
-        for handle in (*self._pipes, self._wake_read, self._wake_write):
+        for inlet in self._inlets.values():
+            inlet.close()
+        if self.door is not None:
+            self.door.close()
+        for handle in (self._wake_read, self._wake_write):
             os.close(handle)
-        for path in self.paths.values():
-            with suppress(FileNotFoundError):
-                os.unlink(path)
 
     def state(self) -> dict[str, Any]:
         """What is known now: per side the count, phase and time of the last beat; hello; reports; the last load."""
@@ -153,15 +183,17 @@ class Observer:
         }
 
     def _serve(self) -> None:
-        # Not every host allows both; a plain user's has neither, and the p99.9 of its gaps before the migration shows what that costs.
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_FIFO_PRIORITY))
+        run_before_others()
         try:
             self._receive()
+        except RequestError as error:
+            self._fail(error)
         except Exception:  # noqa: BLE001 - whoever waits for beats is told, instead of waiting in vain
-            self.fault = traceback.format_exc()
-            self._on_change()
+            self._fail(RequestError("bug", traceback.format_exc()))
+
+    def _fail(self, fault: RequestError) -> None:
+        self.fault = fault
+        self._on_change()
 
     def _receive(self) -> None:
         while True:
@@ -169,28 +201,59 @@ class Observer:
             if self._closing.is_set():
                 return
             # The source first: a record it has begun is continued by the destination.
-            for number, pipe in enumerate(self._pipes):
-                if pipe in came_ns:
-                    self._read(pipe, number, came_ns[pipe])
+            for side in SIDES:
+                inlet = self._inlets.get(side)
+                if inlet is None:
+                    continue
+                if inlet.fileno() in came_ns:
+                    self._take(side, inlet, came_ns[inlet.fileno()])
+                if isinstance(inlet, RelayInlet):
+                    with _named(side):
+                        inlet.ask_when_due(time.monotonic_ns())
+            if self.door is not None and self.door.fileno() in came_ns:
+                self._admit(self.door)
 
     def _gather(self) -> dict[int, int]:
         """Wait for the first byte, and let more come while nothing else is heard; when the bytes of each handle began to come."""
-        handles = [*self._pipes, self._wake_read]
-        ready, _, _ = select.select(handles, [], [])
+        handles = [inlet.fileno() for inlet in self._inlets.values()] + [self._wake_read]
+        if self.door is not None and self._awaited:
+            handles.append(self.door.fileno())
+        relays = any(isinstance(inlet, RelayInlet) for inlet in self._inlets.values())
+        ready, _, _ = select.select(handles, [], [], ASK_EVERY_NS / 1e9 if relays else None)
         came_ns = dict.fromkeys(ready, time.monotonic_ns())
+        local = {inlet.fileno() for inlet in self._inlets.values() if isinstance(inlet, PipeInlet)}
+        if local.isdisjoint(ready):
+            return came_ns  # a relay has let its bytes gather already
         silent = [handle for handle in handles if handle not in came_ns]
-        ready, _, _ = select.select(silent, [], [], _GATHER_S)
+        ready, _, _ = select.select(silent, [], [], GATHER_S)
         return came_ns | dict.fromkeys(ready, time.monotonic_ns())
 
-    def _read(self, pipe: int, number: int, came_ns: int) -> None:
-        data = os.read(pipe, _READ_BYTES)
-        t_ns = time.monotonic_ns()
-        side = SIDES[number]
-        if side == "destination" and not self._heard_destination:
+    def _admit(self, door: Door) -> None:
+        admitted = door.admit()
+        if admitted is None or admitted[0] not in self._awaited:
+            return
+        side, inlet = admitted
+        self._inlets[side] = inlet
+        self._awaited.discard(side)
+
+    def _take(self, side: str, inlet: Inlet, came_ns: int) -> None:
+        """Take what a side's inlet has; before the destination's very first bytes, all that the source had said by then."""
+        with _named(side):
+            chunks = inlet.take(came_ns)
+        if side == "destination" and chunks and not self._heard_destination:
             self._heard_destination = True
+            source = self._inlets.get("source")
+            with _named("source"):
+                for chunk in source.flush() if source else ():
+                    self._read("source", chunk)
             self._parsers[side].continue_from(self._parsers["source"])
+        for chunk in chunks:
+            self._read(side, chunk)
+
+    def _read(self, side: str, chunk: Chunk) -> None:
+        t_ns = chunk.read_ns
         beats = []
-        for record in self._parsers[side].feed(data):
+        for record in self._parsers[side].feed(chunk.data):
             if record.nonce != self.nonce:
                 self.foreign += 1
             elif isinstance(record, Beat):
@@ -203,8 +266,8 @@ class Observer:
             elif isinstance(record, Report):
                 self.reports.append(dict(as_dict(record), side=side, t_ns=t_ns))
                 self._on_change()
-        for beat_ns, beat in zip(self._stamps(beats, came_ns, t_ns), beats):
-            self._beat(max(beat_ns, self.last_ns[side]), number, side, beat)
+        for beat_ns, beat in zip(self._stamps(beats, chunk.came_ns, t_ns), beats):
+            self._beat(max(beat_ns, self.last_ns[side]), side, beat)
 
     def _stamps(self, beats: list[Beat], came_ns: int, read_ns: int) -> list[int]:
         """When each of the beats came that were read together.
@@ -219,7 +282,7 @@ class Observer:
         ahead_ns = min(came_ns - guest_ns[0], read_ns - guest_ns[-1])
         return [min(at + ahead_ns, read_ns) for at in guest_ns]
 
-    def _beat(self, t_ns: int, number: int, side: str, beat: Beat) -> None:
+    def _beat(self, t_ns: int, side: str, beat: Beat) -> None:
         if self._packer is None:
             self.vcpus = len(beat.work)
             self._packer = record_format(self.vcpus)
@@ -227,7 +290,13 @@ class Observer:
             self.foreign += 1
             return
         packed = self._packer.pack(
-            t_ns, number, beat.phase, self.vcpus, beat.seq & 0xFFFFFFFF, beat.tsc, *beat.work
+            t_ns,
+            SIDES.index(side),
+            beat.phase,
+            self.vcpus,
+            beat.seq & 0xFFFFFFFF,
+            beat.tsc,
+            *beat.work,
         )
         with self._lock:
             self.records += packed
@@ -239,29 +308,12 @@ class Observer:
             self._on_change()
 
 
-async def wait_until(
-    observer: Observer,
-    condition: Callable[[], bool],
-    changed: asyncio.Event,
-    name: str,
-    timeout_s: float,
-    poll_s: float = 0.05,
-) -> None:
-    """Wait for a condition that the observer's thread brings about.
-
-    :raise RequestError: ``timeout``, with the wait's name; ``order`` when the observer was closed meanwhile; ``bug``
-    """
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if observer.fault is not None:
-            raise RequestError("bug", observer.fault)
-        if observer.closed:
-            raise RequestError("order", f"{name}: the observer was closed")
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise RequestError("timeout", f"{name}: not within {timeout_s:g} s")
-        changed.clear()
-        if condition():
-            return
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(changed.wait(), min(left, poll_s))
+@contextmanager
+def _named(side: str) -> Iterator[None]:
+    """Say of a relay that failed whose it was."""
+    try:
+        yield
+    except RequestError as error:
+        raise RequestError(
+            error.code, f"the relay of the {side}'s beats: {error.message}"
+        ) from None

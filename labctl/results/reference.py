@@ -57,13 +57,14 @@ _EVENTS = """One JSON object a line, after a first line that says the schema ver
 
 _JOURNAL = """What the controller did and when: one JSON object a line with `utc`, `event` and what
 belongs to it. The last line may be torn, when the controller was killed; readers skip it. A line
-with a `pid` says who opened the run."""
+with a `pid` says who opened the run. `PairSetAside` names a pair that gave its trials to the others,
+its hosts, the fault and the mend; `PairReturned` one that works again."""
 
 _OTHERS = """| file | holds |
 | --- | --- |
 | `campaign.yaml` | the campaign's text as it was run |
 | `*.csv` | the traces that the campaign's profiles name |
-| `plan.json` | every trial in the order it runs, with what is unsupported and why (`labctl.campaign.Plan`) |
+| `plan.json` | every trial in the order it runs, with what is unsupported and why, and the lab's pairs (`labctl.campaign.Plan`) |
 | `environment.json` | what was found on the hosts before the first trial |
 | `*.log` | what each QEMU and node printed |
 | `report.html` | derived: the report |"""

@@ -105,11 +105,22 @@ class Anchor(Part):
     realtime_ns: int
 
 
+class Offset(Part):
+    """How far a clock is from the observer's, in ns."""
+
+    offset_ns: int
+    """What to add to a CLOCK_MONOTONIC to have the observer's."""
+    uncertainty_ns: int
+    """It is right within so much: half of the shortest time that a question and its answer took."""
+
+
 class Clocks(Part):
     """What ties the hosts' clocks together."""
 
     one_clock: bool = True
     """Source, destination and observer share one CLOCK_MONOTONIC (they are on one host)."""
+    offsets: dict[str, list[Offset]] = Field(default_factory=dict)
+    """Of `source`, `destination` and `controller`, as compared before and after the migration; empty with one clock."""
     anchors: dict[str, list[Anchor]] = Field(default_factory=dict)
     """Per `source`, `destination` and `observer`, in the order they were taken."""
 

@@ -42,6 +42,7 @@ def test_the_link_carries_what_was_asked(pair: Pair, bandwidth: str, mtu: int) -
     """Both ways: payload as the headers leave it, and on the wire what was asked."""
     spec = link(bandwidth, mtu)
     asked = spec.bandwidth_bits_per_s
+    assert asked is not None
     payload = asked * (mtu - IP_AND_TCP) / (mtu + ETHERNET)
     best: dict[tuple[str, str], float] = {}
     for _ in range(BUSY_TRIES):
@@ -118,7 +119,7 @@ def test_nothing_listens_outside_the_namespaces_and_beats_do_not_cross_the_link(
         if state not in {"baseline", "setup"}:
             return
         counted.append({
-            "beats": pair.observer.call("observe.state")["sides"]["source"]["count"],
+            "beats": pair.watch("forward").observer.call("observe.state")["sides"]["source"]["count"],
             "link": pair.a.node.call("link.describe", interface=INTERFACE)["link"]["stats64"],
         })  # fmt: skip
         for process in of_state_root(lab_root):

@@ -37,7 +37,7 @@ def test_one_altered_byte_is_found_and_named(
 
     def damage(end: End, do: str, parameters: dict[str, Any]) -> None:
         if (do, parameters.get("command")) == ("machine.guest", "K"):
-            observed = pair.observer.call("observe.state")
+            observed = pair.watch("forward").observer.call("observe.state")
             flip(end, qemu_of(lab_root, "destination").pid, place(observed["hello"]))
 
     raw = run_trial(interposed(pair, damage), asked)

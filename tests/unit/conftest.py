@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from labctl.controller import keeping
 from labctl.controller import run as controller_run
 from labctl.migration import trial
 from tests.fakes import Session
@@ -17,6 +18,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "_LEAD_S", 0.0)
     monkeypatch.setattr(controller_run, "_JOIN_POLL_S", 0.01)
     monkeypatch.setattr(controller_run, "_STOP_GRACE_S", 0.3)
+    monkeypatch.setattr(keeping, "OPENING_PAUSE_S", 0.01)
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 

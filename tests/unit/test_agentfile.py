@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from labctl.errors import LabctlError
 from labctl.lab.agentfile import agent_file
 from labctl.node import AGENT_VERSION
+from labctl.node.protocol import decode, encode
 
 OLDEST = (3, 9)
 
@@ -201,3 +203,25 @@ def test_it_says_how_it_is_used(agent: Path) -> None:
     )
     assert done.returncode == 2
     assert b"usage" in done.stderr
+
+
+@pytest.mark.parametrize("told", [0, 6])
+def test_an_agent_that_hears_nothing_ends(tmp_path: Path, told: int) -> None:
+    """A network may swallow the end of its controller; as long as that says that it lives, the agent goes on."""
+    command = [sys.executable, "-I", str(agent_file()), "run", "a", "0.5"]
+    environment = {**os.environ, "LABCTL_STATE_ROOT": str(tmp_path)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as agent:  # fmt: skip
+        assert agent.stdin is not None
+        assert agent.stdout is not None
+        assert agent.stderr is not None
+        began = time.monotonic()
+        for number in range(told):
+            agent.stdin.write(encode({"id": number, "do": "alive"}))
+            agent.stdin.flush()
+            assert "anchor" in decode(agent.stdout.readline())["ok"]
+            time.sleep(0.2)
+        assert agent.wait(20) == 0
+        assert time.monotonic() - began > 0.2 * told
+        assert agent.stderr.read() == b"nothing was heard for 0.5 s\n"

@@ -25,7 +25,7 @@ from labctl.cli.root import hoisted
 from labctl.cli.run import quickstart
 from labctl.controller import Summary
 from labctl.doctor import Finding
-from labctl.errors import LabctlError, LabHeld, PlanChanged
+from labctl.errors import LabctlError, LabError, LabHeld, PlanChanged
 from labctl.events import (
     AttemptInterrupted,
     Event,
@@ -37,7 +37,7 @@ from labctl.events import (
     TrialEnded,
     TrialStarted,
 )
-from labctl.lab import opening
+from labctl.lab import checking
 from labctl.playbook import TaskEvent
 from labctl.provision import ProvisionResult
 from labctl.results import load_run
@@ -301,6 +301,34 @@ def test_warm_ups_are_said() -> None:
     assert numbers == [str(number) for number in range(1, 29)]
 
 
+def test_a_plan_over_several_pairs(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pair's warm-up, the time until the last one is done, and what would keep all of them busy."""
+
+    def plan_of(repetitions: int, count: int) -> str:
+        pairs = dict.fromkeys(
+            [f"rack{number}" for number in range(count)], (caps(userfaultfd=True),) * 2
+        )
+        changes = {"repetitions": repetitions, "warmups": 1}
+
+        def ask(campaign: Campaign, **_options: Any) -> Any:
+            return make_plan(campaign.model_copy(update=changes), pairs)
+
+        monkeypatch.setattr(api, "plan", ask)
+        return Said("plan", tiny).out
+
+    alone, both = plan_of(4, 1), plan_of(4, 2)
+    assert "warm-up rack0 " in both
+    assert "warm-up rack1 " in both
+    assert "2 warm-ups first, left out of the results" in both
+    assert "about 0:30 in all" in alone, "9 trials one after the other"
+    assert both.splitlines()[-1] == "about 0:16 in all on 2 pairs", "5 of 10"
+    assert "warm-up  " in alone
+    for repetitions, count, idle in ((3, 2, "1 pair"), (3, 20, "17 pairs"), (5, 4, "3 pairs")):
+        said = plan_of(repetitions, count).splitlines()[-1]
+        assert said.startswith(f"{repetitions} blocks over {count} pairs, whole ones")
+        assert f"the last round leaves {idle} idle, a multiple of {count} repetitions" in said
+
+
 def test_an_unknown_lab_is_said_before_anything_is_asked(tiny: str) -> None:
     for args in (
         ["plan", tiny, "--lab", "locl"],
@@ -359,8 +387,8 @@ def test_doctor_says_what_is_missing_and_how_to_mend_it(monkeypatch: pytest.Monk
 
 def test_lab_check_and_clean(monkeypatch: pytest.MonkeyPatch) -> None:
     findings = [
-        opening.Finding("a: QEMU", True, "7.2"),
-        opening.Finding("a: userfaultfd", False, "no postcopy", "allow it"),
+        checking.Finding("a: QEMU", True, "7.2"),
+        checking.Finding("a: userfaultfd", False, "no postcopy", "allow it"),
     ]
     monkeypatch.setattr("labctl.lab.check_lab", lambda name: findings)
     said = Said("lab", "check", "local")
@@ -689,6 +717,14 @@ def test_a_run_that_lost_its_lab(tiny: str, fake: FakeRun) -> None:
     assert said.status == 3
     assert "error: the lab is gone\n  mend: bring it back\n" in said.err
     assert "1 trial left; to go on: labctl run --resume tiny-" in said.out
+
+
+def test_a_run_that_ended_without_one_of_its_pairs(tiny: str, fake: FakeRun) -> None:
+    fault = LabError("no route to it", place="host c", mend="switch it on")
+    fake.summary = Summary(outcomes=Counter(completed=2), aside={"c-d": fault})
+    said = Said("run", tiny)
+    assert said.status == 0
+    assert "pair c-d was set aside: host c: no route to it … mend: switch it on" in said.out
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from labctl.cli.progress import RunProgress
 from labctl.events import (
     AttemptInterrupted,
     Notice,
+    PairReturned,
+    PairSetAside,
     Progress,
     RunEnded,
     RunStarted,
@@ -33,10 +35,15 @@ class Terminal(io.StringIO):
         return True
 
 
-def console(*, terminal: bool, width: int = 80, **environment: str) -> tuple[Console, io.StringIO]:
+def console(
+    *, terminal: bool, width: int = 80, height: int = 25, **environment: str
+) -> tuple[Console, io.StringIO]:
     file = Terminal() if terminal else io.StringIO()
     known = {"TERM": "xterm", **environment}
-    return Console(file=file, width=width, _environ=known, markup=False, highlight=False), file
+    shown = Console(
+        file=file, width=width, height=height, _environ=known, markup=False, highlight=False
+    )
+    return shown, file
 
 
 def started(trials: int = 3, estimate_s: float = 30.0) -> RunStarted:
@@ -98,6 +105,62 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     ]
 
 
+def two_pairs(progress: RunProgress) -> None:
+    """Two trials run, on pairs of a lab that has 20."""
+    pairs = tuple(f"rack{number}" for number in range(20))
+    progress.handle(RunStarted(Path("runs/r"), "r", 3, 0, 30.0, pairs))
+    progress.handle(TrialStarted(1, f"0001-{CELL}", "rack9", 1, False, 10.0, 30.0))
+    progress.handle(TrialStarted(2, "0002-postcopy", "rack10", 1, False, 10.0, 30.0))
+
+
+def test_lines_of_several_pairs_name_them() -> None:
+    shown, file = console(terminal=False)
+    with RunProgress(shown, [CELL, "postcopy"]) as progress:
+        two_pairs(progress)
+        for event in (
+            AttemptInterrupted(2, "0002-postcopy", 1, "node a was lost"),
+            PairSetAside("rack10", ("k", "l"), "host k: no route to it", "switch it on", 19),
+            ended(1),
+            PairReturned("rack10"),
+            PairSetAside("rack9", ("i", "j"), "host i: no route to it", None, 0),
+        ):
+            progress.handle(event)
+    assert file.getvalue().splitlines() == [
+        "runs/r: 3 trials on 20 pairs, about 0:30",
+        "   2  rack10  attempt 1 was cut off: node a was lost",
+        "note: pair rack10 is set aside, 19 go on: host k: no route to it",
+        "      mend: switch it on",
+        "   1  rack9   precopy,write_rate=400MiBps  completed        2.35 s  blackout 7.2 ms",
+        "note: pair rack10 works again",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_terminal_sees_each_pairs_trial(width: int) -> None:
+    shown, _ = console(terminal=True, width=width)
+    with RunProgress(shown, [CELL, "postcopy"]) as progress:
+        two_pairs(progress)
+        progress.handle(StateEntered(2, "fill", 1))
+        lines = rendered(progress, width)
+        assert lines[0].startswith("   2  rack10  postcopy")
+        assert lines[1].startswith("   1  rack9   precopy,")
+        assert "fill" in lines[0] or width < 80
+        assert "0 of 3 trials" in lines[2]
+        assert max(map(len, lines)) <= width
+
+
+def test_what_does_not_fit_on_the_screen_is_counted() -> None:
+    shown, _ = console(terminal=True, height=10)
+    with RunProgress(shown, [CELL]) as progress:
+        two_pairs(progress)
+        for number in range(3, 21):
+            progress.handle(TrialStarted(number, f"{number:04d}-{CELL}", "x", 1, False, 1.0, 1.0))
+        lines = rendered(progress, 80)
+    assert len(lines) == 9
+    assert lines[7] == "      and 13 more trials"
+    assert "0 of 3 trials" in lines[8]
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("cell", [CELL, LONG])
 def test_a_terminal_sees_what_runs_now(cell: str, width: int) -> None:
@@ -152,33 +215,45 @@ def test_the_time_to_the_end_learns_from_what_was_seen() -> None:
     pace = Pace(estimate_s=100.0)
     assert pace.left_s(0.0) == 100.0
     for number in range(5):
-        pace.start(number, "a-b", 10.0, now=20.0 * number)
-        pace.end(number, 20.0)
+        pace.start(number, 10.0, left_s=100.0 - 10 * number, now=20.0 * number)
+        pace.end(number, 20.0, left_s=90.0 - 10 * number, now=20.0 * (number + 1))
     assert 90.0 < pace.left_s(100.0) < 100.0
     assert pace.share(100.0) == pytest.approx(0.5)
-    pace.start(5, "a-b", 10.0, now=100.0)
+    pace.start(5, 10.0, left_s=50.0, now=100.0)
     before = pace.left_s(100.0)
     assert pace.left_s(110.0) == pytest.approx(before - 10.0)
-    pace.cut(5)
+    pace.cut(5, now=110.0)
     assert pace.left_s(110.0) == pytest.approx(before)
 
 
-def test_pairs_share_the_time() -> None:
+def test_a_trial_that_takes_longer_leaves_the_others_their_time() -> None:
     pace = Pace(estimate_s=40.0)
-    pace.start(1, "a-b", 10.0, now=0.0)
-    pace.start(2, "c-d", 10.0, now=0.0)
-    assert pace.left_s(0.0) == 20.0
+    pace.start(1, 10.0, left_s=40.0, now=0.0)
+    assert pace.left_s(500.0) == 30.0
+
+
+def test_pairs_share_the_time() -> None:
+    """What is left is what the controller says: only it knows who has which block."""
+    pace = Pace(estimate_s=30.0)
+    pace.start(1, 10.0, left_s=30.0, now=0.0)
+    pace.start(2, 10.0, left_s=30.0, now=0.0)
+    assert pace.left_s(6.0) == 24.0
+    pace.end(1, 10.0, left_s=20.0, now=10.0)
+    pace.start(3, 10.0, left_s=20.0, now=10.0)
+    assert pace.left_s(10.0) == 20.0
+    assert pace.share(10.0) == pytest.approx(1 / 3)
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1000)), min_size=1, max_size=20))
 def test_a_run_ends_at_its_end(trials: list[tuple[float, float]]) -> None:
-    pace, now = Pace(estimate_s=sum(estimate for estimate, _ in trials)), 0.0
+    left = [estimate for estimate, _ in trials]
+    pace, now = Pace(estimate_s=sum(left)), 0.0
     for number, (estimate, took) in enumerate(trials):
-        pace.start(number, "a-b", estimate, now)
+        pace.start(number, estimate, sum(left[number:]), now)
         assert 0.0 <= pace.share(now + took) <= 1.0
         assert pace.left_s(now + took) >= 0.0
         now += took
-        pace.end(number, took)
+        pace.end(number, took, sum(left[number + 1 :]), now)
     assert pace.left_s(now) == pytest.approx(0.0, abs=1e-6)
     assert pace.share(now) == pytest.approx(1.0) or not pace.estimate_s
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from labctl.campaign import make_plan
-from labctl.controller import Summary
+from labctl.controller import Summary, keeping
 from labctl.controller import run as controller_run
 from labctl.controller.run import MAX_ATTEMPTS
 from labctl.controller.telling import Telling
@@ -135,10 +135,10 @@ def test_a_wait_that_runs_out_fails_the_trial_and_its_nodes_are_started_again(
 
 def test_a_link_that_deviates_is_told_once_a_setting(session: Session) -> None:
     summary = session.run([Script(link=0.9)], campaign(repetitions="3"))
-    told = [n for n in session.told.notices.splitlines() if "the link (" in n]
+    told = [n for n in session.told.notices.splitlines() if "the link " in n]
     assert told == [
-        "the link (forward) was measured -10.0% off its 1 Gbit/s",
-        "the link (reverse) was measured -10.0% off its 1 Gbit/s",
+        "the link of a-b (forward) was measured -10.0% off its 1 Gbit/s",
+        "the link of a-b (reverse) was measured -10.0% off its 1 Gbit/s",
     ]
     assert summary.exit_code == 0
 
@@ -212,13 +212,25 @@ def test_a_pair_that_cannot_be_opened_again_ends_the_run(session: Session) -> No
     summary = session.run(
         [Script(), Script(lose="source:schedule.run")],
         campaign(repetitions="3"),
-        openings=[None, refusal],
+        openings=[None, *[refusal] * keeping.OPENINGS],
     )
     assert isinstance(summary.fault, LabError)
     assert "no more memory" in str(summary.fault)
     assert (summary.exit_code, summary.left, dict(summary.outcomes)) == (3, 2, {"completed": 1})
     assert session.run(asked=campaign(repetitions="3")).exit_code == 0
     assert [t.record.number for t in session.stored.trials()] == [1, 2, 3]
+
+
+def test_a_pair_that_cannot_be_opened_at_once_is_tried_again(session: Session) -> None:
+    refusal = NodeError("no route", code="os", place="node a")
+    openings = [None, *[refusal] * (keeping.OPENINGS - 1)]
+    summary = session.run([Script(lose="source:schedule.run")], openings=openings)
+    assert (summary.exit_code, dict(summary.outcomes)) == (0, {"completed": 1})
+    again = "its nodes are started again"
+    assert session.told.notices.splitlines() == [
+        f"pair a-b: {again}",
+        *[f"pair a-b: no route; {again}"] * (keeping.OPENINGS - 1),
+    ]
 
 
 def test_a_lab_that_cannot_be_opened_is_not_usable() -> None:

@@ -12,7 +12,7 @@ from labctl.campaign import Campaign
 from labctl.controller import Controller, Summary
 from labctl.controller import run as controller_run
 from labctl.controller.run import MAX_ATTEMPTS
-from labctl.errors import PlanChanged
+from labctl.errors import InputError, PlanChanged
 from labctl.events import (
     Event,
     RunEnded,
@@ -126,6 +126,15 @@ def fake_api(monkeypatch: pytest.MonkeyPatch) -> list[FakeLab]:
 
     monkeypatch.setattr(api, "open_lab", open_lab)
     return labs
+
+
+def test_a_pattern_that_matches_no_trial_of_the_lab_stores_nothing(
+    tmp_path: Path, fake_api: list[FakeLab]
+) -> None:
+    with pytest.raises(InputError, match="no trial that is to be run matches '0099-"):
+        api.run(campaign(), out=tmp_path, only="0099-*")
+    assert list(tmp_path.iterdir()) == []
+    assert all(channel.closed for lab in fake_api for channel in lab.channels)
 
 
 def as_file(asked: Campaign) -> Campaign:

@@ -21,7 +21,7 @@ from labctl.results.figures import (
     stalls,
     work,
 )
-from labctl.results.schema import Anchor, Clocks, GuestRecord, MemoryCheck, Scalar, Times
+from labctl.results.schema import Anchor, Clocks, GuestRecord, MemoryCheck, Offset, Scalar, Times
 from tests.synthetic import MS, REALTIME, T0, Guest, S, qmp, record
 
 RATE = 10_000.0
@@ -134,7 +134,7 @@ def test_switchover_is_from_the_last_stop_to_the_resume_after_it() -> None:
     assert blackout.switchover_ms(Seen(unanchored, about.beats_table, about.samples, events)) == 150
 
 
-def test_clocks_of_two_hosts_meet_by_their_anchors() -> None:
+def test_clocks_of_two_hosts_meet_as_they_were_compared() -> None:
     """The source's CLOCK_MONOTONIC is an hour ahead of the observer's, which is the destination's."""
     guest, _ = switched(10 * MS)
     hour = 3600 * S
@@ -144,6 +144,13 @@ def test_clocks_of_two_hosts_meet_by_their_anchors() -> None:
             "source": [Anchor(monotonic_ns=T0 + hour, realtime_ns=REALTIME)],
             "destination": [Anchor(monotonic_ns=T0, realtime_ns=REALTIME)],
             "observer": [Anchor(monotonic_ns=T0, realtime_ns=REALTIME)],
+        },
+        offsets={
+            "source": [
+                Offset(offset_ns=-hour, uncertainty_ns=9),
+                Offset(offset_ns=-hour, uncertainty_ns=7),
+            ],
+            "destination": [Offset(offset_ns=0, uncertainty_ns=0)],
         },
     )
     stop = {**qmp(T0 + 2 * S, "source", "STOP"), "t_ns": T0 + 2 * S + hour}
@@ -162,12 +169,36 @@ def test_clocks_of_two_hosts_meet_by_their_anchors() -> None:
         )
         assert blackout.switchover_ms(about) == 25
         assert costs.wire_bytes(about) == 2000
-    lost = Clocks(one_clock=False, anchors={"destination": clocks.anchors["destination"]})
+    lost = clocks.model_copy(update={"offsets": {"destination": clocks.offsets["destination"]}})
     about = seen(
         guest, start=T0 + S, end=T0 + 2 * S, clocks=lost, events=[stop, resume], samples=host
     )
     assert blackout.switchover_ms(about) is None
     assert costs.wire_bytes(about) is None
+
+
+@pytest.mark.parametrize(
+    ("compared", "switchover_ms"),
+    [
+        ([(0, 24 * MS)], 25),
+        ([(0, 26 * MS)], None),
+        # They drifted apart by 2 ms in the trial, so that neither comparison holds for all of it.
+        ([(-2 * MS, 24 * MS), (0, 24 * MS)], None),
+    ],
+)
+def test_a_figure_across_hosts_is_refused_when_their_clocks_are_less_sure(
+    compared: list[tuple[int, int]], switchover_ms: float | None
+) -> None:
+    guest, _ = switched(10 * MS)
+    offsets = [Offset(offset_ns=at, uncertainty_ns=unsure) for at, unsure in compared]
+    here = [Offset(offset_ns=0, uncertainty_ns=0)]
+    clocks = Clocks(one_clock=False, offsets={"source": offsets, "destination": here})
+    events = [
+        {**qmp(T0 + 2 * S, "source", "STOP"), "qemu_realtime_ns": None},
+        {**qmp(T0 + 2 * S + 25 * MS, "destination", "RESUME"), "qemu_realtime_ns": None},
+    ]
+    about = seen(guest, start=T0 + S, end=T0 + 2 * S, clocks=clocks, events=events)
+    assert blackout.switchover_ms(about) == switchover_ms
 
 
 @pytest.mark.parametrize(

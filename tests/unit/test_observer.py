@@ -6,13 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from labctl.node import local_pipes
+from labctl.node.beat_services import wait_until
 from labctl.node.beats import PHASE_RUN, Beat, Hello, Load, Report
-from labctl.node.observer import Observer, wait_until
+from labctl.node.observer import Observer
 from labctl.node.protocol import RequestError
 from labctl.results.raw import beat_dtype
 from tests.unit.test_beats import encoded
@@ -23,9 +25,9 @@ NONCE = 0xC0FFEE42
 class Stage:
     """An observer and both ends of what it listens to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **relayed: Any) -> None:
         self._changed = threading.Condition()
-        self.observer = Observer(folder, NONCE, self._notify)
+        self.observer = Observer(folder, NONCE, self._notify, **relayed)
         self.pipes: dict[str, int] = {}
 
     def _notify(self) -> None:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from labctl.campaign import (
     Campaign,
@@ -15,6 +16,7 @@ from labctl.campaign import (
     expand,
     make_plan,
 )
+from labctl.campaign.estimate import makespan_s
 from labctl.errors import InputError, ResultsError
 from tests import strategies
 from tests.unit.test_campaign_models import campaign
@@ -91,6 +93,68 @@ def test_every_position_is_as_likely() -> None:
     plan = make_plan(campaign(matrix=MATRIX, seed=3, repetitions=1200, warmups=0))
     first = Counter(trial.cell for trial in plan.trials if trial.number % 6 == 1)
     assert all(abs(first[each.name] - 200) < 64 for each in plan.cells)
+
+
+@settings(deadline=None)
+@given(strategies.campaigns(), st.integers(2, 20))
+def test_the_design_over_several_pairs(found: Campaign, count: int) -> None:
+    """The same blocks, in the same order. Where pairs take a block each in turn, each runs each cell both ways in turn."""
+    pairs = [f"pair{number}" for number in range(count)]
+    plan = make_plan(found, dict.fromkeys(pairs, (ABLE, ABLE)))
+    alone = make_plan(found, {"a-b": (ABLE, ABLE)})
+    assert plan.pairs == tuple(sorted(pairs))
+    assert [(t.cell, t.block, t.rule) for t in plan.trials if t.block] == [
+        (t.cell, t.block, t.rule) for t in alone.trials if t.block
+    ]
+    warmups = [(t.cell, t.direction) for t in alone.trials if t.warmup]
+    for pair in pairs:
+        assert [(t.cell, t.direction) for t in plan.trials if t.pair == pair] == warmups
+    assert all(trial.pair is None for trial in plan.trials if not trial.warmup)
+    for each in plan.cells:
+        directions = [t.direction for t in plan.trials if t.cell == each.name and not t.warmup]
+        for first in range(count):
+            assert all(one != other for one, other in pairwise(directions[first::count]))
+        assert abs(Counter(directions)["forward"] - Counter(directions)["reverse"]) <= 1
+
+
+def test_a_plan_is_as_long_as_its_busiest_pair() -> None:
+    found = campaign(matrix=MATRIX, repetitions=3, warmups=2)
+
+    def of(count: int) -> Plan:
+        return make_plan(found, {f"pair{n}": (ABLE, ABLE) for n in range(count)})
+
+    def seconds(block: int) -> float:
+        return sum(trial.estimate_s for trial in of(1).trials if trial.block == block)
+
+    assert of(1).estimate_s == pytest.approx(seconds(0) + 3 * seconds(1))
+    assert of(2).estimate_s == pytest.approx(seconds(0) + 2 * seconds(1))
+    assert of(3).estimate_s == of(9).estimate_s == pytest.approx(seconds(0) + seconds(1))
+    assert make_plan(found).estimate_s == of(1).estimate_s
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=8), st.lists(st.floats(0, 100)))
+def test_a_makespan_is_within_its_bounds(ahead: list[float], blocks: list[float]) -> None:
+    found = makespan_s(ahead, blocks)
+    mean = sum([*ahead, *blocks]) / len(ahead)
+    assert max([mean, *ahead]) - 1e-6 <= found <= mean + max([*ahead, *blocks]) + 1e-6
+
+
+def test_what_is_left() -> None:
+    """A pair that was lost in its warm-up leaves nothing to be done when the others have done the rest."""
+    pairs = {"a-b": (ABLE, ABLE), "c-d": (ABLE, able(userfaultfd=False))}
+    plan = make_plan(campaign(matrix=MATRIX, repetitions=1), pairs)
+    assert [t.cell for t in plan.trials if t.warmup] == ["precopy,write_rate=0MiBps"] * 2
+    runs = [trial.number for trial in plan.trials if trial.supported]
+    assert [trial.number for trial in plan.left([])] == runs
+    assert [trial.number for trial in plan.left(runs[1:-1])] == [runs[0], runs[-1]]
+    assert plan.left(runs[1:]) == []
+
+
+def test_a_trial_matches_by_its_cell_or_its_name() -> None:
+    first = make_plan(campaign()).trials[0]
+    assert [first.matches(p) for p in (None, "pre*", "0001-*", "2*", "0001")] == [
+        True, True, True, False, False,
+    ]  # fmt: skip
 
 
 def test_quick_is_one_repetition_without_warm_up() -> None:

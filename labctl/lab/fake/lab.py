@@ -1,18 +1,22 @@
 """A lab whose pairs are fake."""
 
 import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 from labctl.campaign.capabilities import Capabilities
 from labctl.errors import LabctlError
 from labctl.lab.fake.node import FakeChannel
 from labctl.lab.fake.script import Asked, FakePair, Script
+from labctl.lab.lab import Lab
 from labctl.lab.node import Node
-from labctl.lab.pair import End, Lab, Pair
+from labctl.lab.pair import End, Pair
 
 Item = TypeVar("Item")
+
+Scripts = Iterable[Script] | Callable[[str], Script]
+Openings = Iterable[LabctlError | None] | Callable[[str], LabctlError | None]
 
 ROLES: Final = ("a", "b", "observer")
 CAPABILITIES: Final = Capabilities(
@@ -35,25 +39,25 @@ class FakeLab(Lab):
 
     def __init__(
         self,
-        scripts: Iterable[Script],
+        scripts: Scripts,
         pairs: Sequence[str],
         capabilities: Capabilities,
-        openings: Iterable[LabctlError | None],
+        openings: Openings,
     ) -> None:
         self.asked: list[Asked] = []
         self.channels: list[FakeChannel] = []
         """of every pair that was ever opened"""
-        self._scripts = _Shared(scripts)
-        self._openings = _Shared(openings)
+        self._script = _in_order(scripts, Script())
+        self._refusal = _in_order(openings, None)
         self._capabilities = capabilities
-        super().__init__("fake", {name: _Opener(self, name) for name in pairs})
+        super().__init__("fake", {name: partial(self.open_pair, name) for name in pairs})
 
     def open_pair(self, name: str) -> Pair:
         """Open a pair, or fail as `openings` says."""
-        error = next(self._openings, None)
+        error = self._refusal(name)
         if error is not None:
             raise error
-        shared = FakePair(name, self._scripts, self.asked)
+        shared = FakePair(name, partial(self._script, name), self.asked)
         channels = {role: FakeChannel(shared, role) for role in ROLES}
         shared.channels.update(channels)
         self.channels += channels.values()
@@ -68,42 +72,34 @@ class FakeLab(Lab):
 
 
 def fake_lab(
-    scripts: Iterable[Script] = (),
+    scripts: Scripts = (),
     *,
     pairs: Sequence[str] = ("a-b",),
     capabilities: Capabilities = CAPABILITIES,
-    openings: Iterable[LabctlError | None] = (),
+    openings: Openings = (),
 ) -> FakeLab:
     """A lab of fake nodes; enter it to open its pairs.
 
     Args:
-        scripts: of the attempts at trials in the order they begin, over all pairs; those behind complete
+        scripts: of the attempts at trials in the order they begin, over all pairs (those behind complete); or a function
+            that is given the pair's name at the beginning of each
         pairs: the pairs' names
         capabilities: of every host
-        openings: how each opening of a pair fails, in their order; None and those behind succeed
+        openings: how each opening of a pair fails, in their order (None and those behind succeed); or such a function
     """
     return FakeLab(scripts, pairs, capabilities, openings)
 
 
-@dataclass(frozen=True)
-class _Opener:
-    lab: FakeLab
-    name: str
+def _in_order(
+    items: Iterable[Item] | Callable[[str], Item], default: Item
+) -> Callable[[str], Item]:
+    """A function that several threads may ask for the next item, whatever their pair."""
+    if callable(items):
+        return items
+    left, lock = iter(items), threading.Lock()
 
-    def __call__(self) -> Pair:
-        return self.lab.open_pair(self.name)
+    def following(_pair: str) -> Item:
+        with lock:
+            return next(left, default)
 
-
-class _Shared(Generic[Item]):
-    """An iterator that several threads may draw from."""
-
-    def __init__(self, items: Iterable[Item]) -> None:
-        self._items = iter(items)
-        self._lock = threading.Lock()
-
-    def __iter__(self) -> "_Shared[Item]":
-        return self
-
-    def __next__(self) -> Item:
-        with self._lock:
-            return next(self._items)
+    return following

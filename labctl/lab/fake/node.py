@@ -124,8 +124,8 @@ class FakeChannel:
             {"version": 0, "pid": 0, "shared_host": False, "host": {}, "directory": "/nowhere"}
         )
 
-    def _link_configure(self, _with: dict[str, Any]) -> dict[str, Any]:
-        return _ok(None)
+    def _link_configure(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return _ok({"mtu": asked["mtu"]})
 
     def _link_shape(self, asked: dict[str, Any]) -> dict[str, Any]:
         self._bits_per_s = asked["bits_per_s"]
@@ -133,6 +133,12 @@ class FakeChannel:
 
     def _link_state(self, _with: dict[str, Any]) -> dict[str, Any]:
         return _ok({"up": True})
+
+    def _packets_serve(self, _with: dict[str, Any]) -> dict[str, Any]:
+        return _ok({"port": 1})
+
+    def _packets_send(self, _with: dict[str, Any]) -> dict[str, Any]:
+        return _ok(None)
 
     def _link_describe(self, _with: dict[str, Any]) -> dict[str, Any]:
         return _ok({"link": {}, "qdisc": None})
@@ -151,7 +157,11 @@ class FakeChannel:
 
     def _observe_start(self, asked: dict[str, Any]) -> dict[str, Any]:
         self._world.nonce = asked["nonce"]
-        return _ok({"paths": {"source": "/nowhere/s", "destination": "/nowhere/d"}, **_anchor()})
+        paths = {"source": "/nowhere/s", "destination": "/nowhere/d"}
+        return _ok({"paths": paths, "door": None, **_anchor()})
+
+    def _observe_clocks(self, _with: dict[str, Any]) -> dict[str, Any]:
+        return _ok({})
 
     def _observe_wait(self, asked: dict[str, Any]) -> dict[str, Any] | None:
         if self._pair.script.dies == asked["side"]:
@@ -175,6 +185,7 @@ class FakeChannel:
             {
                 "vcpus": world.vcpus,
                 "records": taken,
+                "clocks": {},
                 "foreign": 0,
                 "skipped_bytes": skipped,
                 **_anchor(),

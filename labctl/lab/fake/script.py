@@ -1,6 +1,6 @@
 """What a fake node does instead of a migration, attempt by attempt."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -66,7 +66,7 @@ class Channel(Protocol):
 class FakePair:
     """What the three nodes of one pair share: the attempt at hand and its machine."""
 
-    def __init__(self, name: str, scripts: Iterator[Script], asked: list[Asked]) -> None:
+    def __init__(self, name: str, next_script: Callable[[], Script], asked: list[Asked]) -> None:
         self.name = name
         self.asked = asked
         self.sides: dict[str, str] = {}
@@ -74,7 +74,7 @@ class FakePair:
         self.world = World()
         self.script = Script()
         self.channels: dict[str, Channel] = {}
-        self._scripts = scripts
+        self._next_script = next_script
         self._over = True
 
     def take_note(self, role: str, do: str, parameters: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ class FakePair:
         self.asked.append(Asked(self.name, role, do, parameters))
         if do in {"link.configure", "observe.start"} and self._over:
             self._over = False
-            self.script = next(self._scripts, Script())
+            self.script = self._next_script()
             self.sides, self.world = {}, World()
         elif do == "machine.end":
             self._over = True

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from labctl.node.beats import PHASES
-from labctl.node.observer import SIDES, record_format
+from labctl.node.beats import PHASES, SIDES
+from labctl.node.observer import record_format
 
 PAGE_BYTES = 4096
 BEAT_NS = 500_000

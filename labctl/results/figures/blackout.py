@@ -21,7 +21,8 @@ def blackout_ms(seen: Seen) -> float | None:
 @figure("float", "ms", source="events: STOP of the source, RESUME of the destination")
 def switchover_ms(seen: Seen) -> float | None:
     """From the source's last STOP to the destination's first RESUME after it, by QEMU's own times of
-    both events. Empty when one of them is missing.
+    both events. Empty when one of them is missing, and when it is less than how surely the two hosts'
+    clocks were compared.
     """
     resumed = seen.qmp_ns("RESUME", "destination")
     if not resumed:
@@ -30,7 +31,9 @@ def switchover_ms(seen: Seen) -> float | None:
     if not before:
         return None
     after = [t for t in resumed if t >= before[-1]]
-    return (after[0] - before[-1]) / 1e6
+    took_ns = after[0] - before[-1]
+    unsure_ns = sum(seen.uncertainty_ns(side) for side in _SIDES)
+    return took_ns / 1e6 if took_ns >= unsure_ns else None
 
 
 @figure("int", "ms", source="query-migrate of the source: downtime")

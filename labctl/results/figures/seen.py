@@ -11,7 +11,7 @@ import pandas as pd
 
 from labctl.results.columns import Column, Kind
 from labctl.results.raw import PHASE_RUN
-from labctl.results.schema import Anchor, Scalar, Side, TrialRecord
+from labctl.results.schema import Scalar, Side, TrialRecord
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -167,18 +167,22 @@ class Seen:
         return kind if isinstance(kind, str) else None
 
     def shift_ns(self, side: str) -> int | None:
-        """What to add to a side's CLOCK_MONOTONIC to have the observer's.
+        """What to add to a side's CLOCK_MONOTONIC to have the observer's, as it was compared last; None where it never was.
 
-        0 on one host. Else by the anchors, through CLOCK_REALTIME, so as good as the hosts' time
-        synchronisation; None without them.
+        The controller's times are stored as the observer's.
         """
         if self.record.clocks.one_clock or side == "controller":
             return 0
-        anchors = self.record.clocks.anchors
-        theirs, ours = anchors.get(side), anchors.get("observer")
-        if not theirs or not ours:
-            return None
-        return _offset(theirs[-1]) - _offset(ours[-1])
+        compared = self.record.clocks.offsets.get(side)
+        return compared[-1].offset_ns if compared else None
+
+    def uncertainty_ns(self, side: str) -> int:
+        """Within what a shift is right, what the clocks have drifted during the trial included."""
+        compared = self.record.clocks.offsets.get(side)
+        if self.record.clocks.one_clock or not compared:
+            return 0
+        first, last = compared[0], compared[-1]
+        return last.uncertainty_ns + abs(last.offset_ns - first.offset_ns)
 
     def event_ns(self, event: Mapping[str, Any]) -> int | None:
         """When an event happened: by QEMU's own time where it has one, else by its receipt."""
@@ -189,7 +193,7 @@ class Seen:
         anchors = self.record.clocks.anchors.get(side)
         if isinstance(realtime, int) and anchors:
             nearest = min(anchors, key=lambda anchor: abs(anchor.realtime_ns - realtime))
-            return realtime - _offset(nearest) + shift
+            return realtime - (nearest.realtime_ns - nearest.monotonic_ns) + shift
         return int(event["t_ns"]) + shift
 
     def qmp(self, name: str, side: Side) -> list[Mapping[str, Any]]:
@@ -218,10 +222,6 @@ class Seen:
         times = ["request_ns", "reply_ns"]
         rows = rows.dropna(subset=times).sort_values("request_ns", kind="stable")
         return rows.assign(**{name: rows[name].astype(np.int64) + shift for name in times})
-
-
-def _offset(anchor: Anchor) -> int:
-    return anchor.realtime_ns - anchor.monotonic_ns
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,114 @@
+"""The pristine tree that every host is a copy of: Debian 12 with systemd, sshd, python3 and sudo. Made once, then cached.
+
+`LABCTL_TEST_HOSTS_CACHE` says where, else the user's cache. A tree stands under the hash of its recipe and gets that name only
+when it is whole; the next one that is made removes those of other recipes that nobody uses.
+"""
+
+import fcntl
+import hashlib
+import inspect
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from tests.hosts import sources
+from tests.hosts.commands import HostsError, run
+
+VARIABLE = "LABCTL_TEST_HOSTS_CACHE"
+USER = "lab"
+"""a plain user who may sudo without a password"""
+USER_ID = 1000
+_PACKAGES = ("systemd-sysv", "dbus", "openssh-server", "python3", "sudo")
+_WITHIN_S = 600.0
+_NO_SURPRISES = ("apt-daily.timer", "apt-daily-upgrade.timer")
+"""units that a host must not have: they would hold apt's lock at a moment of their own choice"""
+
+
+def cache() -> Path:
+    """Where trees are kept."""
+    told = os.environ.get(VARIABLE)
+    return Path(told) if told else user_cache_path("labctl") / "test-hosts"
+
+
+@contextmanager
+def pristine() -> Iterator[Path]:
+    """The tree, made if need be, and nobody removes it meanwhile."""
+    folder = cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{sources.SUITE}-{_recipe()}"
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if not (folder / name).exists():
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / name).exists():
+                _make(folder, name)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        yield folder / name
+
+
+def _recipe() -> str:
+    parts = [inspect.getsource(sys.modules[__name__]), inspect.getsource(sources)]
+    parts += [*sources.sources().values(), sources.settings()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def _make(folder: Path, name: str) -> None:
+    print("making the tree of the test hosts, once: debootstrap, a minute", file=sys.stderr)
+    for path in folder.iterdir():
+        if path.is_dir() and _unused(folder / f"{path.name.removesuffix('.new')}.lock", name):
+            shutil.rmtree(path)
+    new = folder / f"{name}.new"
+    run(
+        *("debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}"),
+        *(sources.SUITE, str(new), sources.mirror()),
+        within_s=_WITHIN_S,
+    )
+    sources.carry_over(new)
+    shutil.copy("/etc/resolv.conf", new / "etc/resolv.conf")
+    # With the lists at hand, apt on a host asks only whether they are the latest.
+    run("chroot", str(new), "apt-get", "--quiet", "update", within_s=_WITHIN_S)
+    run("chroot", str(new), "apt-get", "clean")
+    _add_user(new)
+    _set_up_services(new)
+    new.rename(folder / name)
+
+
+def _unused(lock: Path, making: str) -> bool:
+    """Whether no session has the tree of that lock; one that died while making it left it so too."""
+    if lock.stem == making:
+        return True  # ours, and we hold it
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _add_user(tree: Path) -> None:
+    run("chroot", str(tree), "useradd", "--create-home", "--uid", str(USER_ID), "--shell", "/bin/bash", USER)  # fmt: skip
+    rule = tree / "etc/sudoers.d" / USER
+    rule.write_text(f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
+    rule.chmod(0o440)
+
+
+def _set_up_services(tree: Path) -> None:
+    units = tree / "etc/systemd/system"
+    for unit in _NO_SURPRISES:
+        (units / unit).symlink_to("/dev/null")
+    wants = units / "multi-user.target.wants"
+    wants.mkdir(exist_ok=True)
+    # Not `systemctl enable`: that would also wait at boot for networks that nobody has configured.
+    (wants / "systemd-networkd.service").symlink_to("/lib/systemd/system/systemd-networkd.service")
+    # Each host gets its own.
+    for key in (tree / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    for name in ("etc/machine-id", "etc/hostname"):
+        (tree / name).unlink(missing_ok=True)
+    if not (tree / "usr/sbin/sshd").exists():
+        raise HostsError(f"{tree}: debootstrap said it was done, and there is no sshd")

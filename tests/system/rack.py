@@ -1,0 +1,77 @@
+"""A rack for tests of labs over SSH: four hosts made from empty ones by the playbooks, and what tests do on them."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.hosts import Host, Hosts, debian_hosts
+
+NAMES = ("h1", "h2", "h3", "h4")
+PAIR = NAMES[:2]
+OURS = r"[a]gent-.*pyz|[q]emu-system"
+"""what a run starts on a host, as pgrep sees it"""
+GONE_S = 25.0
+"""a node that hears nothing of its controller ends, and all it started"""
+
+
+@contextmanager
+def rack(folder: Path) -> Iterator[Hosts]:
+    """Four hosts, provisioned."""
+    with debian_hosts(NAMES, folder, migration_addresses=True) as hosts:
+        for host in hosts:
+            done = host.run(
+                "apt-get install -y -qq --no-install-recommends qemu-system-x86 iproute2 util-linux procps",
+                within_s=200,
+            )
+            assert done.returncode == 0, done.stderr
+        yield hosts
+
+
+def left_on(host: Host) -> str:
+    """What of a run is on a host: processes, live state, a link that is not as it was."""
+    shown = (
+        f"pgrep -af '{OURS}'; ls /run/labctl 2>/dev/null | grep -v '^host[.]'; "
+        "tc qdisc show dev mig0 root | grep -v 'qdisc noqueue'; ip -o link show mig0 | grep -v 'mtu 1500'"
+    )
+    return host.run(shown).stdout
+
+
+def nothing_left(hosts: Hosts, within_s: float = GONE_S) -> None:
+    """Wait until no host has anything of a run any more."""
+    for host in hosts:
+        if host.pid:
+            until_nothing_left(host, within_s)
+
+
+def until_nothing_left(host: Host, within_s: float = GONE_S) -> None:
+    """Wait until a host has nothing of a run any more."""
+    until(lambda: not left_on(host), within_s, lambda: left_on(host))
+
+
+def until(
+    met: Callable[[], bool], within_s: float, saying: Callable[[], object] = lambda: ""
+) -> None:
+    """Wait for something on a host, which tells nobody of it."""
+    deadline = time.monotonic() + within_s
+    while not met():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {within_s:g} s: {saying()}")
+        time.sleep(0.1)
+
+
+def runs_on(host: Host, what: str) -> bool:
+    """Whether a program whose command line is like that runs on a host."""
+    return host.run(f"pgrep -f '{what}'").returncode == 0
+
+
+def ended(process: "subprocess.Popen[str]", within_s: float) -> str:
+    """All that a process said, once it has ended."""
+    try:
+        return process.communicate(timeout=within_s)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f"it does not end: {process.communicate()[0]}")

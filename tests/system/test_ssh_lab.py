@@ -1,0 +1,421 @@
+"""Campaigns on real hosts over SSH: the same as on the embedded lab, whatever happens to the hosts on the way."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labctl import api
+from labctl.campaign import Campaign, dump_campaign
+from labctl.errors import LabError, LabHeld
+from labctl.events import Event, PairSetAside, TrialEnded, TrialStarted
+from labctl.lab import check_lab, clean_lab, open_lab
+from labctl.results import Run, load_run
+from tests.hosts import Hosts
+from tests.system.bench import campaign
+from tests.system.rack import (
+    PAIR,
+    ended,
+    left_on,
+    nothing_left,
+    rack,
+    runs_on,
+    until,
+    until_nothing_left,
+)
+
+pytestmark = [
+    pytest.mark.hosts,
+    pytest.mark.root,
+    pytest.mark.qemu,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+]
+
+KINDS = campaign(
+    name="kinds",
+    guest={"memory": "128MiB", "working_set": "64MiB"},
+    matrix={
+        "algorithm": ["stop_and_copy", "precopy", "postcopy", "hybrid"],
+        "write_rate": ["0MiB/s", "400MiB/s"],
+    },
+    link={"bandwidth": "1Gbit/s"},
+    limits={"total_time": "6s"},
+)
+LONG = campaign(
+    name="long",
+    algorithm="precopy",
+    guest={"memory": "128MiB", "working_set": "64MiB", "write_rate": "400MiB/s"},
+    link={"bandwidth": "200Mbit/s"},
+    limits={"total_time": "5s"},
+    repetitions=2,
+)
+"""Two trials that do not converge, and so are long enough for something to happen to them."""
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    with rack(tmp_path_factory.mktemp("rack")) as made:
+        yield made
+
+
+@pytest.fixture
+def pair(hosts: Hosts) -> Iterator[str]:
+    """The first two of them as a lab, which is as it was at the end."""
+    yield str(hosts.write_inventory("pair.yml", only=PAIR))
+    nothing_left(hosts)
+
+
+def ran(asked: Campaign, lab: str, out: Path) -> Run:
+    result = api.run(asked, lab=lab, out=out)
+    assert result.exit_code == 0, result.summary
+    return load_run(result.directory)
+
+
+class Running:
+    """A campaign on the command line, in a process of its own."""
+
+    def __init__(self, folder: Path, asked: Campaign, lab: str) -> None:
+        self.out = folder / "runs"
+        file = folder / f"{asked.name}.yaml"
+        file.write_text(dump_campaign(asked))
+        command = [sys.executable, "-m", "labctl", "run", str(file)]
+        self.process = subprocess.Popen(
+            [*command, "--lab", lab, "--out", str(self.out)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def status(self, within_s: float = 300) -> int:
+        self.said = ended(self.process, within_s)
+        return self.process.returncode
+
+    @property
+    def run(self) -> Run:
+        return load_run("latest", self.out)
+
+
+def test_the_same_as_on_the_embedded_lab(pair: str, state_root: Path, tmp_path: Path) -> None:
+    """Same schema, same orderings, every kind of algorithm."""
+    there, here = ran(KINDS, pair, tmp_path / "there"), ran(KINDS, "local", tmp_path / "here")
+    frames = [run.frame().set_index("cell") for run in (there, here)]
+    assert list(frames[0].columns) == list(frames[1].columns)
+    keys = [
+        {key for trial in run.trials() for key in shape(trial.record.model_dump())}
+        for run in (there, here)
+    ]
+    assert keys[0] == keys[1] | {("clocks", "offsets", side) for side in SIDES}
+    for frame in frames:
+        slow = frame[frame["write_rate"].astype(str) == "400MiB/s"]
+        outcomes = frame["outcome"].astype(str)
+        assert outcomes.drop("precopy,write_rate=400MiBps").eq("completed").all(), outcomes
+        assert outcomes["precopy,write_rate=400MiBps"] == "not_converged"
+        assert frame["memory_identical"].dropna().astype(bool).all()
+        time_ms = slow.set_index("algorithm")["total_time_ms"]
+        blackout_ms = slow.set_index("algorithm")["blackout_ms"]
+        assert time_ms["postcopy"] < time_ms["hybrid"]
+        assert blackout_ms["postcopy"] < blackout_ms["stop_and_copy"]
+        assert blackout_ms["hybrid"] < blackout_ms["stop_and_copy"]
+        exposure_s = slow.set_index("algorithm")["exposure_s"]
+        assert exposure_s["postcopy"] > exposure_s["hybrid"] > exposure_s["stop_and_copy"] == 0
+        assert (frame["beats_lost"] == 0).all()
+    assert {str(way) for way in frames[0]["direction"]} == {"forward", "reverse"}
+
+
+SIDES = ("controller", "source", "destination")
+
+
+def shape(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The keys of a record, down to what QEMU's own replies and figures hold."""
+    whole = {"parameters_in_force", "capabilities_in_force", "counters_before", "counters_after"}
+    if not isinstance(value, dict) or (path[-1:] and path[-1] in whole) or len(path) > 2:
+        yield path
+        return
+    for key, inner in value.items():
+        yield from shape(inner, (*path, key))
+
+
+def test_clocks_are_compared_as_surely_as_is_said(pair: str, tmp_path: Path) -> None:
+    """These hosts share one clock: what is found must be nothing, within what it is said to be sure."""
+    run = ran(campaign(matrix={"algorithm": ["postcopy"]}, repetitions=2), pair, tmp_path)
+    for trial in run.trials():
+        clocks = trial.record.clocks
+        assert not clocks.one_clock
+        for side in SIDES:
+            for found in clocks.offsets[side]:
+                assert abs(found.offset_ns) <= found.uncertainty_ns, (side, found)
+        assert clocks.offsets["source"][0].uncertainty_ns < 1_000_000
+        assert trial.record.figures["switchover_ms"] is not None
+
+
+def test_a_link_is_given_back_as_it_was(hosts: Hosts, pair: str) -> None:
+    asked = campaign(link={"bandwidth": "100Mbit/s", "mtu": "1400"}).link
+    with open_lab(pair, "link") as lab:
+        (opened,) = lab.pairs.values()
+        opened.set_link(asked)
+        shown = hosts["h1"].run("tc qdisc show dev mig0; ip link show mig0").stdout
+        assert "tbf" in shown
+        assert "mtu 1400" in shown
+    assert not left_on(hosts["h1"])
+
+
+def test_a_link_is_given_back_after_a_killed_agent(hosts: Hosts, pair: str) -> None:
+    asked = campaign(link={"bandwidth": "100Mbit/s"}).link
+    with open_lab(pair, "link") as lab:
+        (opened,) = lab.pairs.values()
+        opened.set_link(asked)
+        hosts["h1"].run("pkill -KILL -f '[a]gent-'")
+    assert "tbf" in left_on(hosts["h1"])
+    (left,) = clean_lab(pair)
+    assert left["host"] == "h1"
+    assert left["interfaces"] == [{"interface": "mig0", "mtu": 1500}]
+    assert not left_on(hosts["h1"])
+    assert clean_lab(pair) == []
+
+
+def test_a_second_controller_is_refused(pair: str, tmp_path: Path) -> None:
+    with open_lab(pair, "first"):
+        with pytest.raises(LabHeld, match="held by run first"):
+            api.run(LONG, lab=pair, out=tmp_path)
+        second = Running(tmp_path, LONG, pair)
+        assert second.status() == 3
+        assert "held by run first of user" in second.said
+        assert "--share" in second.said
+
+
+def in_a_trial(hosts: Hosts, running: Running) -> None:
+    """Wait until the first trial has its machines."""
+    until(
+        lambda: runs_on(hosts["h1"], "[q]emu-system.*guest=labctl-(source|destination)"),
+        60,
+        running.process.poll,
+    )
+
+
+@pytest.mark.parametrize("victim", ["h1", "h2"])
+def test_ssh_cut_in_a_trial_costs_an_attempt(
+    hosts: Hosts, pair: str, tmp_path: Path, victim: str
+) -> None:
+    """The node ends what it started within seconds; the attempt is kept and repeated, and the campaign goes on."""
+    running = Running(tmp_path, LONG, pair)
+    in_a_trial(hosts, running)
+    hosts[victim].cut()
+    try:
+        until_nothing_left(hosts[victim])
+    finally:
+        hosts[victim].join()
+    assert running.status() == 0, running.said
+    attempts = running.run.attempts(1)
+    assert [attempt.record.outcome for attempt in attempts] == ["interrupted"]
+    assert "nothing was heard of" in (attempts[0].record.reason or "")
+    assert len(running.run.frame()) == 2
+
+
+def test_a_host_killed_in_a_trial_costs_an_attempt(hosts: Hosts, pair: str, tmp_path: Path) -> None:
+    running = Running(tmp_path, LONG, pair)
+    in_a_trial(hosts, running)
+    hosts["h2"].kill()
+    hosts["h2"].boot()
+    assert running.status() == 0, running.said
+    assert len(running.run.frame()) == 2
+    assert len(running.run.attempts(1)) >= 1
+
+
+def test_a_killed_controller_leaves_nothing_and_is_resumed(
+    hosts: Hosts, pair: str, tmp_path: Path
+) -> None:
+    running = Running(tmp_path, LONG, pair)
+    in_a_trial(hosts, running)
+    running.process.kill()
+    running.process.communicate()
+    nothing_left(hosts, within_s=5)
+    result = api.resume("latest", out=running.out, lab=pair)
+    assert result.exit_code == 0
+    assert len(running.run.frame()) == 2
+
+
+def test_what_the_hosts_are_is_stored(pair: str, tmp_path: Path) -> None:
+    run = ran(campaign(matrix={"algorithm": ["postcopy"]}), pair, tmp_path)
+    ends = json.loads((run.path / "environment.json").read_text())["pairs"]["h1-h2"]["ends"]
+    assert set(ends) == set(PAIR)
+    for host, end in ends.items():
+        assert end["host"]["hostname"] == host
+        assert end["interface"] == "mig0"
+        assert end["version"]
+
+
+# --- two pairs ---
+
+SHORT = campaign(
+    name="short",
+    matrix={"algorithm": ["precopy", "postcopy"]},
+    repetitions=4,
+)
+
+
+@pytest.fixture
+def two_pairs(hosts: Hosts) -> Iterator[str]:
+    """All four of them as a lab, which is as it was at the end."""
+    yield str(hosts.write_inventory("pairs.yml"))
+    nothing_left(hosts)
+
+
+class Heard:
+    """All that is told of a run; `then` is done at the first event that it says yes to."""
+
+    def __init__(
+        self,
+        when: Callable[[Event], bool] = lambda _: False,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.events: list[Event] = []
+        self._when = when
+        self._then = then
+
+    def handle(self, event: Event) -> None:
+        self.events.append(event)
+        if self._when(event):
+            self._when = lambda _: False
+            self._then()
+
+
+def most_at_once(events: Iterable[Event]) -> int:
+    """How many trials were under way at the same time."""
+    most = now = 0
+    for event in events:
+        now += isinstance(event, TrialStarted) - isinstance(event, TrialEnded)
+        most = max(most, now)
+    return most
+
+
+def test_two_pairs_run_side_by_side(two_pairs: str, tmp_path: Path) -> None:
+    heard = Heard()
+    result = api.run(SHORT, lab=two_pairs, out=tmp_path, observers=[heard])
+    assert result.exit_code == 0
+    frame = load_run(result.directory).frame()
+    assert (frame["outcome"].astype(str) == "completed").all()
+    counts = frame.groupby(["pair", "cell"], observed=True).size()
+    assert set(frame["pair"].astype(str)) == {"h1-h2", "h3-h4"}
+    assert (counts == 2).all(), "each pair has run each cell equally often"
+    assert most_at_once(heard.events) == 2
+
+
+def test_a_host_that_is_gone_for_good_costs_its_pair(
+    hosts: Hosts, two_pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is set aside and told, and its trials go to the other pair."""
+    monkeypatch.setattr("labctl.controller.keeping.OPENING_PAUSE_S", 0.5)
+
+    def on_the_second(event: Event) -> bool:
+        return isinstance(event, TrialStarted) and event.pair == "h3-h4"
+
+    heard = Heard(on_the_second, hosts["h3"].kill)
+    result = api.run(SHORT, lab=two_pairs, out=tmp_path, observers=[heard])
+    hosts["h3"].boot()
+    assert result.exit_code == 0, result.summary
+    (aside,) = (event for event in heard.events if isinstance(event, PairSetAside))
+    assert (aside.pair, aside.working) == ("h3-h4", 1)
+    assert "h3" in aside.fault
+    assert aside.mend is not None
+    frame = load_run(result.directory).frame()
+    assert len(frame) == 8
+    assert (frame["outcome"].astype(str) == "completed").all()
+    assert "h1-h2" in set(frame["pair"].astype(str))
+
+
+# --- hosts that cannot do what is asked ---
+
+
+def said_of(lab: str, what: str) -> tuple[bool, str]:
+    """What `lab check` finds of one thing: whether it is well, the detail and the mend."""
+    findings = {finding.what: finding for finding in check_lab(lab)}
+    assert what in findings, "\n".join(map(str, findings.values()))
+    found = findings[what]
+    return found.ok, f"{found.detail} mend: {found.mend}"
+
+
+def test_all_is_well_with_hosts_that_were_provisioned(pair: str) -> None:
+    findings = check_lab(pair)
+    assert all(finding.ok for finding in findings), findings
+    whats = {finding.what.partition(": ")[2].partition(" to ")[0] for finding in findings}
+    assert {"interface", "QEMU", "guest", "userfaultfd", "link", "beats", "time of day"} <= whats
+
+
+@pytest.mark.parametrize("jumbo", PAIR)
+def test_an_mtu_that_does_not_pass_is_named(hosts: Hosts, pair: str, jumbo: str) -> None:
+    """One host has it, and the other takes no such packets."""
+    assert hosts[jumbo].run("ip link set mig0 mtu 9000").returncode == 0
+    try:
+        ok, said = said_of(pair, "h1-h2: link")
+        assert not ok
+        assert "packets of 9000 bytes do not pass" in said
+        assert "every interface and switch" in said
+    finally:
+        hosts[jumbo].run("ip link set mig0 mtu 1500")
+
+
+def test_hosts_whose_clocks_are_apart_are_named(hosts: Hosts, pair: str) -> None:
+    """Told, and no more: labctl measures with clocks that it has compared itself. All containers have this machine's clock, so
+    the agent of one is made to read another.
+    """
+    clock = "time.time_ns"
+    late = f"import time; now = {clock}; {clock} = lambda: now() + 10 * 10**9"
+    custom = "/usr/lib/python3.11/sitecustomize.py"
+    hosts["h2"].run(f"mv {custom} {custom}.kept; echo '{late}' >{custom}")
+    try:
+        ok, said = said_of(pair, "h1-h2: time of day")
+    finally:
+        hosts["h2"].run(f"rm {custom}; mv {custom}.kept {custom}")
+    assert not ok
+    assert "10 s apart" in said
+    assert "time_sync" in said
+
+
+def test_hosts_with_other_machine_types_are_refused(hosts: Hosts, tmp_path: Path) -> None:
+    """Before the first trial: no migration between them would succeed."""
+    variables = {"h2": {"labctl_machine": "pc-i440fx-7.1"}}
+    lab = str(hosts.write_inventory("other.yml", only=PAIR, variables=variables))
+    ok, said = said_of(lab, "pair h1-h2")
+    assert not ok
+    assert "at h1 has pc-i440fx-7.2" in said
+    assert "at h2 has pc-i440fx-7.1" in said
+    with pytest.raises(LabError, match="the machine types differ") as refused:
+        api.run(LONG, lab=lab, out=tmp_path)
+    assert "labctl_machine" in str(refused.value.mend)
+    nothing_left(hosts)
+
+
+def test_a_full_disk_on_a_host_is_named(hosts: Hosts, pair: str, tmp_path: Path) -> None:
+    hosts["h1"].run("mkdir -p /run/labctl && mount -t tmpfs -o size=4k,mode=755 full /run/labctl")
+    hosts["h1"].run("cat /dev/zero >/run/labctl/full")
+    try:
+        with pytest.raises(LabError, match=r"node h1: .*No space left on device") as full:
+            api.run(LONG, lab=pair, out=tmp_path)
+        assert full.value.mend == "make room on that host's file system"
+    finally:
+        hosts["h1"].run("umount /run/labctl")
+
+
+def test_a_shaped_link_that_carries_ssh_is_refused(hosts: Hosts, tmp_path: Path) -> None:
+    """Its trials are unsupported, by a rule with a mend; a link that is left as it is will do."""
+    alone = {
+        name: {
+            "labctl_migration_interface": "mgmt0",
+            "labctl_migration_address": f"{hosts[name].address}/24",
+        }
+        for name in PAIR
+    }
+    lab = str(hosts.write_inventory("one-network.yml", only=PAIR, variables=alone))
+    rules = {trial.rule for trial in api.plan(LONG, lab=lab).trials}
+    assert rules == {"link-carries-ssh"}
+    run = ran(
+        campaign(algorithm="postcopy", link={"bandwidth": "none", "mtu": "none"}), lab, tmp_path
+    )
+    assert list(run.frame()["outcome"].astype(str)) == ["completed"]
+    nothing_left(hosts)
