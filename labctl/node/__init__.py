@@ -18,7 +18,7 @@ over its stdin and stdout. When that channel closes it ends all that it started.
 :mod:`.sampler`           the 10 ms samples of QEMU and of the host
 :mod:`.monitor`           the sampler's one question to QEMU, at little cost
 :mod:`.procfs`            CPU, memory and interface counters
-:mod:`.netlink`           queueing discipline counters
+:mod:`.netlink`           questions over rtnetlink, and the counters of queueing disciplines
 :mod:`.link`              the link: make, shape, measure
 :mod:`.interfaces`        a host's own interfaces: found, kept, set back
 :mod:`.packets`           whether packets of a size pass
