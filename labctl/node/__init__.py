@@ -12,6 +12,7 @@ over its stdin and stdout. When that channel closes it ends all that it started.
 :mod:`.machine_services`  the services of the machine, its samples and its migration
 :mod:`.beat_services`     the services of the observer
 :mod:`.host`              who we are, the host lock, live state, what dead runs left
+:mod:`.describe`          what of the host can change a result
 :mod:`.probe`             what the QEMU at hand can do, asked of it
 :mod:`.qemu_build`        which build of QEMU it is that runs
 :mod:`.command_line`      QEMU's command line, and as whom it is started

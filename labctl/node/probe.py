@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import host, local_pipes, procfs, qemu_build
+from . import describe, local_pipes, procfs, qemu_build
 from .beats import PHASE_RUN, Beat, BeatParser
 from .command_line import find_qemu
 from .machine import Machine
@@ -63,7 +63,7 @@ async def probe(
     answers["cpus"] = len(os.sched_getaffinity(0))
     answers["rdma"] = _has_rdma()
     answers["userfaultfd"] = "destination:postcopy-ram" not in answers["refused"]
-    answers["host"] = host.describe()
+    answers["host"] = describe.describe()
     return answers
 
 
