@@ -191,15 +191,15 @@ def _run_name() -> str:
     return f"check-{os.getpid()}"
 
 
-def _limits(host: str, described: Mapping[str, Any]) -> Iterator[Finding]:
+def _limits(host: str, described: Mapping[str, Any], *, needs_locking: bool) -> Iterator[Finding]:
     """What QEMU may lock (RDMA and zero-copy pin the guest's memory), and room for what a run keeps there."""
     limits, agent = described.get("limits", {}), described.get("agent", {})
     locked = limits.get("memlock_soft_bytes")
     if isinstance(locked, int) and locked < LEAST_MEMLOCK_BYTES:
         yield Finding(
             f"{host}: memlock",
-            False,
-            f"{locked // 1024} KiB of memory may be locked there; RDMA and zero-copy need as much as a guest has",
+            not needs_locking,
+            f"{locked // 1024} KiB of memory may be locked: not enough for RDMA and zero-copy, which lock all that a guest has",
             "raise it: labctl lab provision does (role hypervisor)",
         )
     for what in ("state", "cache"):
@@ -235,7 +235,7 @@ def _describe(host: str, said: dict[str, Any]) -> list[Finding]:
             None if said["userfaultfd"] else "sysctl vm.unprivileged_userfaultfd=1, or run as root",
         ),
     ]
-    findings += _limits(host, said["host"])
+    findings += _limits(host, said["host"], needs_locking=bool(said["rdma"]))
     if chosen != "kvm":
         findings.append(Finding(f"{host}: KVM", True, f"not used: {accelerators['kvm']['reason']}"))
     return findings
