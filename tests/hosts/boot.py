@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from labctl.node import procfs
 from labctl.node.command_line import dying_with_us
 from tests.hosts import cgroups
 from tests.hosts.commands import HostsError
@@ -34,15 +35,13 @@ class Boot:
     :ivar leader: its systemd, as a process of this machine.
     """
 
-    def __init__(self, number: Number, index: int, name: str, disk: Disk, *, kernel: bool) -> None:
+    def __init__(self, number: Number, index: int, name: str, disk: Disk) -> None:
         self.name = name
         self.leader = 0
         self._machine = number.machine(name)
         self._log = disk.folder / "console.log"
         self._told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._told.bind(f"\0{self._machine}")
-        environment = {**os.environ, "NOTIFY_SOCKET": f"@{self._machine}"}
-        environment["SYSTEMD_NSPAWN_API_VFS_WRITABLE"] = "yes" if kernel else "network"
         script = [
             "set -e",
             "mount -t tmpfs tmpfs /run",  # nspawn keeps files of its own there
@@ -64,14 +63,22 @@ class Boot:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env={**os.environ, "NOTIFY_SOCKET": f"@{self._machine}"},
             )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is on still."""
+        return self._process.poll() is None and procfs.start_time(self.leader) != 0
 
     def wait_for_leader(self) -> None:
         """Wait until it has its first process, and its cables their ends here."""
         self._wait_for(b"X_NSPAWN_LEADER_PID=")
-        (manager,) = _children(self._process.pid)
-        (self.leader,) = _children(manager)
+        try:
+            (manager,) = _children(self._process.pid)
+            (self.leader,) = _children(manager)
+        except (OSError, ValueError):
+            raise self.ended() from None
 
     def wait_until_booted(self) -> None:
         """Wait until its systemd says that everything has started."""
@@ -89,6 +96,10 @@ class Boot:
         self._told.close()
         cgroups.remove(self._machine)
 
+    def ended(self) -> HostsError:
+        """The error that says that it is off, and what it said at last."""
+        return HostsError(f"{self.name}: its boot ended: {self._said()}")
+
     def _wait_for(self, word: bytes) -> None:
         deadline = time.monotonic() + _BOOTED_WITHIN_S
         ended = os.pidfd_open(self._process.pid)
@@ -99,7 +110,7 @@ class Boot:
                     if any(line.startswith(word) for line in self._told.recv(4096).splitlines()):
                         return
                 elif ready:
-                    raise HostsError(f"{self.name}: its boot ended: {self._said()}")
+                    raise self.ended()
         finally:
             os.close(ended)
         raise HostsError(f"{self.name}: not up within {_BOOTED_WITHIN_S:g} s: {self._said()}")

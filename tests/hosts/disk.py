@@ -27,19 +27,21 @@ class Disk:
 
     @property
     def written(self) -> Path:
-        return self.folder / ("written" if self.layered else "root")
+        return self.folder / "disk" / ("written" if self.layered else "root")
 
     @property
     def root(self) -> Path:
         """Where its boot finds it."""
-        return self.folder / "root"
+        return self.folder / "disk/root"
 
     @property
     def mount(self) -> list[str]:
         """The command that lays the layer over the tree; empty for a copy."""
         if not self.layered:
             return []
-        layers = f"lowerdir={self.pristine},upperdir={self.written},workdir={self.folder / 'work'}"
+        layers = (
+            f"lowerdir={self.pristine},upperdir={self.written},workdir={self.folder / 'disk/work'}"
+        )
         return ["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)]
 
     def put(self, name: str, text: str, *, mode: int = 0o644, owner: int = 0) -> None:
@@ -63,13 +65,19 @@ def make_disk(folder: Path, pristine: Path) -> Disk:
     layered = _can_layer(folder.parent, pristine)
     disk = Disk(folder, pristine, layered)
     if layered:
-        for path in (disk.written, disk.root, folder / "work"):
+        for path in (disk.written, disk.root, folder / "disk/work"):
             path.mkdir(parents=True)
         shutil.copystat(pristine, disk.written)
     else:
-        folder.mkdir()
+        disk.root.parent.mkdir(parents=True)
         run("cp", "-a", "--reflink=auto", str(pristine), str(disk.root), within_s=300)
     return disk
+
+
+def remove_disks(folder: Path) -> None:
+    """Remove the disks in a folder; what their hosts said at boot stays beside where they were."""
+    for path in folder.glob("*/disk"):
+        shutil.rmtree(path)
 
 
 def make_its_own(disk: Disk, name: str, address: str, gateway: str, client_key: str) -> str:
@@ -116,7 +124,7 @@ def _can_layer(folder: Path, pristine: Path) -> bool:
     place = folder / "layer-tried"
     try:
         for name in ("written", "work", "root"):
-            (place / name).mkdir(parents=True)
+            (place / "disk" / name).mkdir(parents=True)
         tried = Disk(place, pristine, layered=True)
         script = '"$@" && test -x "$0/usr/sbin/sshd" && touch "$0/etc/hostname"'
         run("unshare", "--mount", "sh", "-c", script, str(tried.root), *tried.mount)
