@@ -45,7 +45,7 @@ class Boot:
         script = [
             "set -e",
             "mount -t tmpfs tmpfs /run",  # nspawn keeps files of its own there
-            *([shlex.join(disk.mount)] if disk.mount else []),
+            *map(shlex.join, disk.mounts),
             *(f"echo 0 >{shlex.quote(f'{g}/cgroup.procs')}" for g in cgroups.make(self._machine)),
             f"exec {shlex.join(_nspawn(number, index, self._machine, disk.root))}",
         ]

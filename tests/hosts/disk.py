@@ -35,14 +35,18 @@ class Disk:
         return self.folder / "disk/root"
 
     @property
-    def mount(self) -> list[str]:
-        """The command that lays the layer over the tree; empty for a copy."""
+    def mounts(self) -> list[list[str]]:
+        """The commands that make a root of it, in a mount namespace of its own."""
+        root = str(self.root)
         if not self.layered:
-            return []
-        layers = (
-            f"lowerdir={self.pristine},upperdir={self.written},workdir={self.folder / 'disk/work'}"
-        )
-        return ["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)]
+            # Where folders of temporary files are mounted without set-user-id, sudo would have none.
+            return [
+                ["mount", "--bind", root, root],
+                ["mount", "-o", "remount,bind,suid,dev,exec", root],
+            ]
+        work = self.folder / "disk/work"
+        layers = f"lowerdir={self.pristine},upperdir={self.written},workdir={work}"
+        return [["mount", "-t", "overlay", "overlay", "-o", layers, root]]
 
     def put(self, name: str, text: str, *, mode: int = 0o644, owner: int = 0) -> None:
         """Write a file into it, before it boots. Folders on the way are as in the pristine tree, or the owner's."""
@@ -127,7 +131,7 @@ def _can_layer(folder: Path, pristine: Path) -> bool:
             (place / "disk" / name).mkdir(parents=True)
         tried = Disk(place, pristine, layered=True)
         script = '"$@" && test -x "$0/usr/sbin/sshd" && touch "$0/etc/hostname"'
-        run("unshare", "--mount", "sh", "-c", script, str(tried.root), *tried.mount)
+        run("unshare", "--mount", "sh", "-c", script, str(tried.root), *tried.mounts[0])
     except RuntimeError:
         return False
     finally:

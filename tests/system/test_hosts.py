@@ -252,14 +252,26 @@ def test_a_host_that_switched_itself_off_boots_again(host: Hosts) -> None:
     assert h1.ssh("hostname").stdout == "h1\n"
 
 
+@pytest.fixture
+def without_set_user_id(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system that is mounted as the one of temporary files often is."""
+    place = tmp_path / "nosuid"
+    place.mkdir()
+    options = ["-t", "tmpfs", "-o", "nosuid,nodev,size=1g", "tmpfs"]
+    subprocess.run(["mount", *options, str(place)], check=True, timeout=10)
+    yield place
+    subprocess.run(["umount", str(place)], check=True, timeout=10)
+
+
 def test_a_host_is_a_copy_where_the_kernel_cannot_layer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    without_set_user_id: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.hosts.disk._can_layer", lambda *_: False)
-    with debian_hosts(["h1"], tmp_path) as hosts:
+    with debian_hosts(["h1"], without_set_user_id / "hosts") as hosts:
         assert not hosts["h1"].disk.layered
-        assert hosts["h1"].ssh("sudo -n id -un", user="lab").stdout == "root\n"
-        assert (tmp_path / "h1/disk/root/usr/sbin/sshd").exists()
+        asked = hosts["h1"].ssh("sudo -n id -un", user="lab")
+        assert asked.stdout == "root\n", asked.stderr
+        assert (hosts["h1"].disk.root / "usr/sbin/sshd").exists()
 
 
 def test_kernel_settings_are_written_only_where_that_was_asked_for(
