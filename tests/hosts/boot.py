@@ -19,10 +19,8 @@ from labctl.node.command_line import dying_with_us
 from tests.hosts import cgroups
 from tests.hosts.commands import HostsError
 from tests.hosts.disk import Disk
-from tests.hosts.numbers import Number
+from tests.hosts.numbers import MANAGEMENT, MIGRATION, Number
 
-MANAGEMENT, MIGRATION = "mgmt0", "mig0"
-"""the interfaces of a host"""
 _DEVICES = ("/dev/net/tun", "/dev/kvm")
 _CALLS = "userfaultfd bpf perf_event_open keyctl add_key"
 """system calls that a container is refused otherwise, and that QEMU and systemd make on a real host"""
@@ -49,17 +47,10 @@ class Boot:
             *(f"echo 0 >{shlex.quote(f'{g}/cgroup.procs')}" for g in cgroups.make(self._machine)),
             f"exec {shlex.join(_nspawn(number, index, self._machine, disk.root))}",
         ]
-        chain = [
-            *dying_with_us(),
-            "unshare",
-            "--fork",
-            "--kill-child=KILL",
-            "--pid",
-            "--mount-proc",
-        ]
+        of_its_own = ("unshare", "--pid", "--mount-proc", "--fork", "--kill-child=KILL")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*chain, "sh", "-c", "\n".join(script)],
+                [*dying_with_us(), *of_its_own, "sh", "-c", "\n".join(script)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -86,7 +77,7 @@ class Boot:
 
     def kill(self) -> None:
         """End all of it at once."""
-        with suppress(ProcessLookupError, IndexError):
+        with suppress(OSError, IndexError):  # it may end by itself meanwhile
             os.kill(_children(self._process.pid)[0], signal.SIGKILL)
         try:
             self._process.wait(_DEAD_WITHIN_S)

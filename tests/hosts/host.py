@@ -58,16 +58,8 @@ class Host:
     ) -> "subprocess.CompletedProcess[str]":
         """A shell command on it as root, whatever its network and its sshd are doing. The exit status is the caller's to judge."""
         self._need_power()
-        enter = [
-            "nsenter",
-            "--target",
-            str(self.pid),
-            "--all",
-            "env",
-            "-i",
-            *_ENVIRONMENT,
-        ]
-        return _run([*enter, "sh", "-c", command], said, within_s)
+        enter = ["nsenter", "--target", str(self.pid), "--all"]
+        return _run([*enter, "env", "-i", *_ENVIRONMENT, "sh", "-c", command], said, within_s)
 
     def ssh(
         self,

@@ -7,10 +7,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.hosts.boot import MIGRATION
 from tests.hosts.control import RackProcess
 from tests.hosts.disk import give_migration_address, make_disk, make_its_own, make_key
 from tests.hosts.host import Host, boot
+from tests.hosts.numbers import MIGRATION
 from tests.hosts.tree import pristine
 
 MOST = 4
