@@ -425,7 +425,7 @@ def test_provision_shows_what_it_would_change_and_asks(monkeypatch: pytest.Monke
     calls.clear()
     said = Said("lab", "provision", "local", "--yes", "--diff")
     assert (said.status, said.out) == (0, "local: 1 task changed anything\n")
-    assert calls == [{"diff": True, "become_password": None}]
+    assert calls == [{"diff": True, "limit": None, "become_password": None}]
     assert "here: qemu: Install QEMU: changed" in said.err
     assert Said("-q", "lab", "provision", "local", "--yes").err == ""
 
