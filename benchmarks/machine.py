@@ -6,24 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from labctl.lab import open_lab
-from labctl.node import host
+from labctl.node.describe import describe
 
 
 def facts() -> dict[str, Any]:
     """What of this machine, and of the QEMU that labctl chooses on it, can change a figure. LabError, InputError."""
-    here = host.describe()
+    here = describe()
     with open_lab("local", f"benchmarks-{os.getpid()}", lock=False) as lab:
         end = next(iter(lab.pairs.values())).a
         accelerator = end.capabilities.accelerator
         qemu = end.capabilities.qemu_version
     return {
-        "CPU": here["cpu"],
-        "cores": here["cpus"],
-        "memory": f"{here['memory_bytes'] / 2**30:.0f} GiB",
-        "kernel": here["kernel"],
+        "CPU": here["cpu"]["model"],
+        "cores": here["cpu"]["usable"],
+        "memory": f"{here['memory']['total_bytes'] / 2**30:.0f} GiB",
+        "kernel": here["kernel"]["release"],
         "distribution": here["distribution"],
         "QEMU": f"{qemu}, {accelerator}",
-        "Python": here["python"],
+        "Python": here["agent"]["python"],
     }
 
 

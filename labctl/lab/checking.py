@@ -1,7 +1,7 @@
 """`lab check`: open a lab as a run would, without holding it, and say what works. What fails is looked at host by host."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -23,6 +23,9 @@ CLOCKS_APART_S: Final = 0.5
 """hosts whose times of day differ by more are told: logs of theirs cannot be laid beside each other"""
 PROGRAMS: Final = ("ip", "tc", "setpriv")
 """what an agent uses beside QEMU"""
+LEAST_MEMLOCK_BYTES: Final = 1 << 30
+LEAST_ROOM_BYTES: Final = 32 << 20
+"""for QEMU's logs and the guest's image"""
 _NONCE: Final = 1
 
 
@@ -188,6 +191,28 @@ def _run_name() -> str:
     return f"check-{os.getpid()}"
 
 
+def _limits(host: str, described: Mapping[str, Any], *, needs_locking: bool) -> Iterator[Finding]:
+    """What QEMU may lock (RDMA and zero-copy pin the guest's memory), and room for what a run keeps there."""
+    limits, agent = described.get("limits", {}), described.get("agent", {})
+    locked = limits.get("memlock_soft_bytes")
+    if isinstance(locked, int) and locked < LEAST_MEMLOCK_BYTES:
+        yield Finding(
+            f"{host}: memlock",
+            not needs_locking,
+            f"{locked // 1024} KiB of memory may be locked: not enough for RDMA and zero-copy, which lock all that a guest has",
+            "raise it: labctl lab provision does (role hypervisor)",
+        )
+    for what in ("state", "cache"):
+        free = agent.get(f"{what}_free_bytes")
+        if free is not None and free < LEAST_ROOM_BYTES:
+            yield Finding(
+                f"{host}: room",
+                False,
+                f"{free // 1024} KiB are left for the agent's {what}",
+                "make room on that host's file system",
+            )
+
+
 def _describe(host: str, said: dict[str, Any]) -> list[Finding]:
     accelerators = said["accelerators"]
     chosen = accelerators["chosen"]
@@ -210,6 +235,7 @@ def _describe(host: str, said: dict[str, Any]) -> list[Finding]:
             None if said["userfaultfd"] else "sysctl vm.unprivileged_userfaultfd=1, or run as root",
         ),
     ]
+    findings += _limits(host, said["host"], needs_locking=bool(said["rdma"]))
     if chosen != "kvm":
         findings.append(Finding(f"{host}: KVM", True, f"not used: {accelerators['kvm']['reason']}"))
     return findings

@@ -12,13 +12,15 @@ over its stdin and stdout. When that channel closes it ends all that it started.
 :mod:`.machine_services`  the services of the machine, its samples and its migration
 :mod:`.beat_services`     the services of the observer
 :mod:`.host`              who we are, the host lock, live state, what dead runs left
+:mod:`.describe`          what of the host can change a result
 :mod:`.probe`             what the QEMU at hand can do, asked of it
+:mod:`.qemu_build`        which build of QEMU it is that runs
 :mod:`.command_line`      QEMU's command line, and as whom it is started
 :mod:`.machine`           one QEMU process: start, QMP, guest commands, end
 :mod:`.sampler`           the 10 ms samples of QEMU and of the host
 :mod:`.monitor`           the sampler's one question to QEMU, at little cost
 :mod:`.procfs`            CPU, memory and interface counters
-:mod:`.netlink`           queueing discipline counters
+:mod:`.netlink`           questions over rtnetlink, and the counters of queueing disciplines
 :mod:`.link`              the link: make, shape, measure
 :mod:`.interfaces`        a host's own interfaces: found, kept, set back
 :mod:`.packets`           whether packets of a size pass

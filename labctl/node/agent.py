@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import select
 import signal
 import sys
@@ -143,5 +144,8 @@ def main(argv: list[str]) -> int:
     silence_s = float(argv[2]) if len(argv) == 3 else None
     # Where ip, tc and setpriv are; not every way in has it.
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+    # A QEMU that pins its guest's memory (RDMA, zero-copy) has its limits from us.
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
     asyncio.run(serve(argv[0], argv[1], silence_s))
     return 0

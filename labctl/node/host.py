@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import json
 import os
-import platform
 import shutil
 import signal
 import time
@@ -163,28 +162,6 @@ def clean() -> list[dict[str, Any]]:
     return found
 
 
-def describe() -> dict[str, Any]:
-    """What of this host can change a result."""
-    monotonic_ns, realtime_ns = procfs.anchors()
-    return {
-        "hostname": platform.node(),
-        "kernel": platform.release(),
-        "kernel_command_line": _read_text("/proc/cmdline"),
-        "cpu": _first("/proc/cpuinfo", "model name"),
-        "microcode": _first("/proc/cpuinfo", "microcode"),
-        "cpus": len(os.sched_getaffinity(0)),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "memory_available_bytes": procfs.available_memory_bytes(),
-        "load_average": list(os.getloadavg()),
-        "python": platform.python_version(),
-        "uid": os.getuid(),
-        "distribution": _first("/etc/os-release", "PRETTY_NAME", "="),
-        "transparent_hugepage": _read_text("/sys/kernel/mm/transparent_hugepage/enabled"),
-        "unprivileged_userfaultfd": _read_text("/proc/sys/vm/unprivileged_userfaultfd"),
-        "anchor": {"monotonic_ns": monotonic_ns, "realtime_ns": realtime_ns},
-    }
-
-
 def _make_root() -> None:
     try:
         STATE_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -214,18 +191,3 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _read_text(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return ""
-
-
-def _first(path: str, key: str, separator: str = ":") -> str:
-    for line in _read_text(path).splitlines():
-        name, _, value = line.partition(separator)
-        if name.strip() == key:
-            return value.strip().strip('"')
-    return ""

@@ -9,7 +9,7 @@ import shutil
 import time
 from typing import Any
 
-from . import AGENT_VERSION, command_line, host, interfaces, link, packets, probe
+from . import AGENT_VERSION, command_line, describe, host, interfaces, link, packets, probe
 from .protocol import unpack
 from .services import Handler, Params, Place
 
@@ -60,7 +60,7 @@ class HostServices:
             host.clean()
         state = self._place.open()
         return {
-            "version": AGENT_VERSION, "pid": os.getpid(), "shared_host": shared, "host": host.describe(),
+            "version": AGENT_VERSION, "pid": os.getpid(), "shared_host": shared, "host": describe.describe(),
             "directory": str(state.directory),
         }  # fmt: skip
 

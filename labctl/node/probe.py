@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import host, local_pipes, procfs
+from . import describe, local_pipes, procfs, qemu_build
 from .beats import PHASE_RUN, Beat, BeatParser
 from .command_line import find_qemu
 from .machine import Machine
@@ -63,7 +63,7 @@ async def probe(
     answers["cpus"] = len(os.sched_getaffinity(0))
     answers["rdma"] = _has_rdma()
     answers["userfaultfd"] = "destination:postcopy-ram" not in answers["refused"]
-    answers["host"] = host.describe()
+    answers["host"] = describe.describe()
     return answers
 
 
@@ -84,6 +84,7 @@ async def _describe(machine: Machine, machine_type: str) -> dict[str, Any]:
     return {
         "version": f"{number['major']}.{number['minor']}.{number['micro']}",
         "package": version.get("package", ""),
+        "build": await qemu_build.describe(machine),
         "machine_type": pinned,
         "capabilities": sorted(c["capability"] for c in capabilities),
         "parameters": await machine.execute("query-migrate-parameters", timeout_s=QMP_TIMEOUT_S),

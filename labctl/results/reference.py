@@ -11,7 +11,9 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from labctl.results import columns, layout
+from labctl.node.describe import KEYS as HOST_KEYS
+from labctl.node.describe.keys import Key
+from labctl.results import columns, environment, layout
 from labctl.results.frame import frame_columns
 from labctl.results.schema import OUTCOMES, SCHEMA_VERSION, VERDICTS, TrialRecord
 
@@ -60,12 +62,23 @@ belongs to it. The last line may be torn, when the controller was killed; reader
 with a `pid` says who opened the run. `PairSetAside` names a pair that gave its trials to the others,
 its hosts, the fault and the mend; `PairReturned` one that works again."""
 
+_ENVIRONMENT = """What was found on the hosts before the first trial, as far as it can change a result: for every end of
+every pair what its QEMU said of itself, and what the agent found on its host. What could not be read is null or absent.
+There is no address of a network card in it, no serial number and no secret. `varies` marks what differs from one moment to the
+next on the same hosts; `labctl.results.environment.differences` compares two environments and leaves that out. `<name>`
+stands for any name, `*` for all that is below."""
+
+_END = """For each end of each pair, below `pairs.<name>.ends.<name>`."""
+
+_HOST = (
+    """For each end of each pair, below `pairs.<name>.ends.<name>.host`. Units are in the names."""
+)
+
 _OTHERS = """| file | holds |
 | --- | --- |
 | `campaign.yaml` | the campaign's text as it was run |
 | `*.csv` | the traces that the campaign's profiles name |
 | `plan.json` | every trial in the order it runs, with what is unsupported and why, and the lab's pairs (`labctl.campaign.Plan`) |
-| `environment.json` | what was found on the hosts before the first trial |
 | `*.log` | what each QEMU and node printed |
 | `report.html` | derived: the report |"""
 
@@ -95,6 +108,15 @@ def reference_page() -> str:
         _table(columns.EVENTS),
         "## journal.jsonl",
         _JOURNAL,
+        "## environment.json",
+        _ENVIRONMENT,
+        _keys(environment.RUN_KEYS),
+        "### An end",
+        _END,
+        _keys(environment.END_KEYS),
+        "### Its host",
+        _HOST,
+        _keys(HOST_KEYS),
         "## The other files",
         _OTHERS,
     ]
@@ -106,6 +128,15 @@ def _table(rows: Iterable[columns.Column]) -> str:
     lines = [
         f"| `{c.name}` | {c.kind} | {c.unit} | {_cell(c.definition)} | {_cell(c.source)} |"
         for c in rows
+    ]
+    return "\n".join([head, *lines])
+
+
+def _keys(keys: Iterable[Key]) -> str:
+    head = "| key | type | meaning | |\n| --- | --- | --- | --- |"
+    lines = [
+        f"| `{key.path}` | {key.kind} | {_cell(key.meaning)} | {'varies' if key.varies else ''} |"
+        for key in keys
     ]
     return "\n".join([head, *lines])
 

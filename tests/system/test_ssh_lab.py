@@ -248,6 +248,9 @@ def test_what_the_hosts_are_is_stored(pair: str, tmp_path: Path) -> None:
         assert end["host"]["hostname"] == host
         assert end["interface"] == "mig0"
         assert end["version"]
+        assert {"cpu", "kernel", "memory", "tuning", "network", "clock"} <= set(end["host"])
+        assert "mig0" in json.dumps(end["host"]["network"])
+        assert abs(end["clock"]["ahead_of_controller_ms"]) <= end["clock"]["uncertainty_ms"]
 
 
 # --- two pairs ---
@@ -375,6 +378,20 @@ def test_hosts_whose_clocks_are_apart_are_named(hosts: Hosts, pair: str) -> None
     assert not ok
     assert "10 s apart" in said
     assert "time_sync" in said
+
+
+def test_memory_that_may_not_be_locked_is_named(hosts: Hosts, pair: str) -> None:
+    """Not even root may raise the limit there. It is a fault where there is RDMA; here it is told."""
+    bound = "/usr/local/bin/python-bound"
+    script = '#!/bin/sh\nulimit -l 64\nexec setpriv --bounding-set=-sys_resource python3 "$@"\n'
+    made = hosts["h1"].run(f"cat >{bound} && chmod 755 {bound}", said=script)
+    assert made.returncode == 0, made.stderr
+    variables = {"h1": {"ansible_python_interpreter": bound}}
+    lab = str(hosts.write_inventory("bound.yml", only=PAIR, variables=variables))
+    ok, said = said_of(lab, "h1: memlock")
+    assert ok
+    assert "64 KiB of memory may be locked" in said
+    assert "role hypervisor" in said
 
 
 def test_hosts_with_other_machine_types_are_refused(hosts: Hosts, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Whole campaigns of real migrations: each kind of algorithm, what is recorded, and each outcome."""
 
 import json
+import platform
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from labctl import api
 from labctl.campaign import Campaign
 from labctl.guest.build import guest_image, guest_sha256
 from labctl.node.command_line import find_qemu
+from labctl.results.environment import KEYS, flat
 from labctl.results.run import Trial, load_run
 from labctl.results.schema import TrialRecord
 from tests.system.bench import BUSY_TRIES, MIB, PAGE_BYTES, campaign
@@ -241,7 +243,12 @@ def test_the_run_is_a_frame(trials: dict[str, Trial]) -> None:
     for environment in environments:
         ends = environment["pairs"]["a-b"]["ends"]
         assert {"a", "b"} == set(ends)
-        assert ends["a"]["host"]["kernel"]
+        assert ends["a"]["host"]["kernel"]["release"] == platform.release()
+        assert list(ends["a"]["host"]["network"]["interfaces"]) == ["lab0"]
+        assert re.fullmatch("[0-9a-f]{64}", ends["a"]["build"]["sha256"])
+        assert "tcg" in ends["a"]["build"]["accelerators"]
+        unknown = [p for p, _ in flat(environment) if not any(key.names(p) for key in KEYS)]
+        assert unknown == [("schema_version",)], "in the reference, and nothing else"
         assert ends["a"]["accelerators"]["chosen"] in {"tcg", "kvm"}
 
 

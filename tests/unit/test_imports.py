@@ -20,7 +20,7 @@ BELOW: dict[str, set[str]] = {
     "guest": set(),
     "lab": {"campaign", "node", "guest", "data"},
     "migration": {"lab"},
-    "results": {"campaign"},
+    "results": {"campaign", "node"},
     "events": {"campaign"},
     "controller": {"migration", "results", "events"},
     "playbook": {"lab"},
