@@ -109,7 +109,7 @@ def test_rules_checks_and_labs(here: Path) -> None:
     known = {*(rule.id for rule in RULES), *(check.id for check in CHECKS)}
     assert set(completed(here, "explain", "")) == known
     assert completed(here, "explain", "preempt") == ["preempt-needs-postcopy"]
-    assert completed(here, "lab", "check", "") == ["local"]
+    assert completed(here, "lab", "check", "") == ["example", "local"]
     assert completed(here, "plan", "mine.yaml", "--lab", "lo") == ["local"]
 
 
