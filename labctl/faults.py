@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from labctl.playbook import TaskEvent
 
 PYTHON: Final = "install Python 3.9 or newer there, and name it: ansible_python_interpreter"
+ASKS: Final = "sudo wants a password"
 _KEY: Final = "ansible_ssh_private_key_file, ansible_user"
 _SUDO: Final = "let this user sudo without a password, or set ansible_become_password (in a vault)"
 _APT: Final = "check the host's network and package sources: apt-get update"
@@ -61,7 +62,7 @@ FAULTS: Final = (
     Known(r"sudo: not found", "there is no sudo", "run as root, or install sudo"),
     Known(
         r"Missing sudo password|a password is required",
-        "sudo wants a password",
+        ASKS,
         f"run as root, {_SUDO}",
     ),
     Known(r"Incorrect sudo password", "sudo refuses the password", _SUDO),

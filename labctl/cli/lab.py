@@ -7,14 +7,14 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from textwrap import indent
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labctl.cli.console import err, live, say, say_json, tell
 from labctl.cli.options import JsonOption, LabArgument, as_typed, may_ask, settings
 from labctl.cli.root import Settings
-from labctl.errors import InputError, LabError
+from labctl.errors import InputError, LabError, ProvisionError
 
 if TYPE_CHECKING:
     from labctl.playbook import TaskEvent
@@ -97,7 +97,7 @@ def provision(
     from labctl.provision import provision as play
 
     playing = partial(play, name, diff=diff, limit=limit, become_password=sudo_password(name))
-    _play(playing, settings(ctx), name, "provision", check=check, yes=yes)
+    _play(_Asking(playing), settings(ctx), name, "provision", check=check, yes=yes)
 
 
 @lab.command()
@@ -117,7 +117,27 @@ def unprovision(
     from labctl.provision import unprovision as play
 
     playing = partial(play, name, diff=diff, limit=limit, become_password=sudo_password(name))
-    _play(playing, settings(ctx), name, "unprovision", check=check, yes=yes)
+    _play(_Asking(playing), settings(ctx), name, "unprovision", check=check, yes=yes)
+
+
+class _Asking:
+    """Plays; where sudo on a host turns out to want a password, a person is asked for it, once, and it is played anew."""
+
+    def __init__(self, playing: "partial[ProvisionResult]") -> None:
+        self._playing = playing
+
+    def __call__(self, **options: Any) -> "ProvisionResult":
+        from labctl.faults import ASKS
+
+        try:
+            return self._playing(**options)
+        except ProvisionError as error:
+            known = self._playing.keywords["become_password"] is not None
+            if known or ASKS not in error.fault or not sys.stdin.isatty():
+                raise
+        password = getpass.getpass("sudo's password on the lab's hosts: ")
+        self._playing = partial(self._playing, become_password=password)
+        return self._playing(**options)
 
 
 def _play(
@@ -178,7 +198,7 @@ def sudo_password(name: str) -> str | None:
     """The password that sudo wants for a lab's tasks on this machine; None where it wants none.
 
     Ansible runs on a terminal of its own, so that sudo's memory of an answer given here would not
-    reach it. What sudo wants on other hosts stands in their inventory.
+    reach it. What sudo wants on other hosts turns out there.
     """
     from labctl.lab.inventory import read_lab
 

@@ -65,7 +65,9 @@ def test_ansible_takes_every_playbook(tmp_path: Path) -> None:
         env={**os.environ, "ANSIBLE_HOME": str(tmp_path), "ANSIBLE_NOCOLOR": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert {"site.yml", "local.yml", "unprovision.yml"} <= {Path(b).name for b in books}
+    assert {"site.yml", "local.yml", "facts.yml", "unprovision.yml"} <= {
+        Path(b).name for b in books
+    }
 
 
 def options(role: Path, entry: str = "main") -> dict[str, Any]:

@@ -49,10 +49,11 @@ class Bond(Thing):
             run("ip", "link", "set", "dev", member, "up")
 
     def changeable(self) -> None:
-        missing = [name for name in self.asked["members"] if not (_SYS / name).exists()]
+        members = self.asked.get("members", [])
+        missing = [name for name in members if not (_SYS / name).exists()]
         if missing:
             raise Refused(f"there is no interface {', '.join(missing)} to bond into {self.name}")
-        refuse_if_it_carries_ssh(*self.asked["members"])
+        refuse_if_it_carries_ssh(self.name, *members)
 
     def said(self, state: State) -> str:
         if state["members"] is None:

@@ -60,10 +60,14 @@ class Settings:
             try:
                 self._set(thing)
             except Absent as why:
-                not_yet = self._check and isinstance(why, NotInstalled)
-                if thing.asked.get("required", True) and not not_yet:
+                if self._check and isinstance(why, NotInstalled):
+                    self.skipped.append(
+                        f"{thing.name}: {why} yet, so what would change is not known"
+                    )
+                elif thing.asked.get("required", True):
                     raise Refused(str(why)) from None
-                self.skipped.append(str(why))
+                else:
+                    self.skipped.append(str(why))
 
     def _things(self, item: dict[str, Any]) -> list[Thing]:
         kinds = KINDS.keys() & item.keys()
@@ -103,6 +107,7 @@ class Settings:
         try:
             now = thing.now()
             if now != entry["before"]:
+                thing.changeable()
                 if not self._check:
                     thing.put(entry["before"])
                 self._tell(thing, now, entry["before"])
