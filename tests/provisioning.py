@@ -45,9 +45,10 @@ class Player:
         return self._play("roles: [" + ", ".join(roles) + "]", variables, check, limit)
 
     def back(self, role: str, *, check: bool = False, limit: str | None = None) -> Played:
-        """A role's way back."""
-        tasks = f"tasks: [ansible.builtin.include_role: {{name: {role}, tasks_from: unprovision}}]"
-        return self._play(tasks, {}, check, limit)
+        """A role's way back, and out of the folders that all of them use."""
+        undo = f"ansible.builtin.include_role: {{name: {role}, tasks_from: unprovision}}"
+        leave = f"ansible.builtin.include_tasks: {data_path('playbooks/tasks/leave.yml')}"
+        return self._play(f"tasks: [{undo}, {leave}]", {}, check, limit)
 
     def _play(
         self, tasks: str, variables: dict[str, Any], check: bool, limit: str | None

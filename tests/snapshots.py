@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tests.hosts import Host
 
 # Left out is what every tool leaves that is told to undo what it did: the copies that useradd and ucf make before a change,
-# apt's lists, logs; and what the machine below does by itself.
+# apt's lists, what daemons keep of their own, logs; and what the machine below does by itself.
 _LOOK = r"""
 section() { sed "s|^|$1: |"; }
 dpkg-query --show --showformat='${Package} ${db:Status-Abbrev} ${Version}\n' | section package
@@ -15,7 +15,7 @@ apt-mark showmanual | section asked-for
 find /etc /opt /root /home /usr/local /srv -xdev ! -type f -printf '%p %M %u %g %l\n' | section file
 find /etc /opt /root /home /usr/local /srv -xdev -type f ! -name '*-' -printf '%p %M %u %g ' \
   -exec sh -c 'sha256sum <"$1"' sh {} \; | section file
-find /var/lib /var/cache /var/spool -xdev -printf '%p %M %u %g\n' | grep -vE '/(dpkg|apt|systemd|debconf|ucf)/' | section file
+find /var/lib /var/cache /var/spool -xdev -printf '%p %M %u %g\n' | grep -vE '/(dpkg|apt|systemd|debconf|ucf|chrony)/' | section file
 cat /etc/passwd /etc/group /etc/shadow /etc/gshadow | section account
 systemctl list-unit-files --no-pager --no-legend | section unit
 systemctl list-units --no-pager --no-legend --plain --type=service,timer,socket |
