@@ -90,9 +90,9 @@ $(DONE)/dev: requirements-dev.txt $(DONE)/runtime
 	@$(PIP) --require-hashes --only-binary :all: -r requirements-dev.txt
 	@touch $@
 
-# A browser, for the tests that open the report in one; QEMU of other versions, for those of the rules.
+# A browser, for the tests that open the report in one; QEMU of other versions, for those of the rules; containers.
 $(DONE)/browser: playbooks/tests.yml $(DONE)/lab
-	@echo "==> installing a browser and QEMU of other versions for the tests"
+	@echo "==> installing a browser, QEMU of other versions and what test hosts are made with"
 	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && ANSIBLE_HOME="$$home" ANSIBLE_LOCALHOST_WARNING=0 \
 	  ANSIBLE_DISPLAY_OK_HOSTS=0 ANSIBLE_DISPLAY_SKIPPED_HOSTS=0 ANSIBLE_NOCOLOR=1 \
 	  ansible-playbook -i inventory/local playbooks/tests.yml >"$$home/log" || { cat "$$home/log" >&2; exit 1; }

@@ -15,6 +15,7 @@ from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
 
 Status = Literal["ok", "changed", "skipped", "failed", "unreachable"]
@@ -24,19 +25,28 @@ STATUS: Mapping[str, Status] = {
     "runner_on_failed": "failed",
     "runner_on_unreachable": "unreachable",
 }
-LONGEST_MESSAGE = 600
+SAYING = ("ansible.builtin.debug", "debug")
+"""modules by which a playbook says something"""
+LONGEST_MESSAGE, LONGEST_LINE = 4000, 400
+"""characters: that are kept of a message, and that a line shows"""
+HOSTS_AT_ONCE = 16
 POLL_S = 1  # how often a cancellation, the time-out and a dead thread are looked for
 
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
-    """One task that ended on one host. `message` is what Ansible says of a change or a failure, on one line."""
+    """One task that ended on one host.
+
+    `message` is what Ansible says of a change or a failure, or what the playbook itself says, on one line; `diff` is what was
+    changed (or would be), as Ansible shows it when it is asked to.
+    """
 
     host: str
     task: str
     role: str | None
     status: Status
     message: str = ""
+    diff: str = ""
 
     @property
     def title(self) -> str:
@@ -44,7 +54,7 @@ class TaskEvent:
         return f"{self.role}: {self.task}" if self.role else self.task
 
     def __str__(self) -> str:
-        said = f": {self.message}" if self.message else ""
+        said = f": {shorten(self.message, LONGEST_LINE)}" if self.message else ""
         return f"{self.host}: {self.title}: {self.status}{said}"
 
 
@@ -80,13 +90,18 @@ class PlaybookRun:
                 cancel_callback=cancelled.is_set,
                 finished_callback=lambda _: inbox.put(None),
             )
+            diffs: dict[str, str] = {}
             try:
                 while (event := _next(inbox, thread)) is not None:
                     if event["event"] == "playbook_on_stats":
                         self.hosts = sorted(event["event_data"]["processed"])
                     if line := event.get("stdout"):
                         self.output.append(line)
-                    if (task := task_event(event)) is not None:
+                    if event["event"] == "runner_on_file_diff":  # of the task whose end comes next
+                        diffs[event["event_data"]["host"]] = str(event.get("stdout", "")).strip(
+                            "\r\n"
+                        )
+                    elif (task := task_event(event, diffs)) is not None:
                         yield task
             finally:
                 cancelled.set()
@@ -104,6 +119,13 @@ class PlaybookRun:
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(home / "cp"),
             "ANSIBLE_RETRY_FILES_ENABLED": "false",
             "ANSIBLE_NOCOLOR": "true",
+            # Modules come over the connection itself: half the round trips. What still needs a file on the host puts it
+            # where labctl's own cache is there, which `unprovision` removes.
+            "ANSIBLE_PIPELINING": "true",
+            "ANSIBLE_REMOTE_TMP": "~/.cache/labctl/ansible",
+            "ANSIBLE_FORKS": str(HOSTS_AT_ONCE),
+            # ansible-runner would switch it off.
+            "ANSIBLE_HOST_KEY_CHECKING": os.environ.get("ANSIBLE_HOST_KEY_CHECKING", "true"),
         }
         if self.become_password is not None:
             environment["ANSIBLE_BECOME_PASS"] = self.become_password
@@ -125,17 +147,22 @@ def _next(
 def _end_workers(home: Path) -> None:
     """End what Ansible left running: its workers are sessions of their own, so that ending it by group misses them.
 
-    They are known by the home that was made for this run alone. What runs as another user by now ends with its task.
+    They are known by the home that was made for this run alone; ssh's connections, which stay for a minute, by their socket in
+    it, as they write their title over their environment. What runs as another user by now ends with its task.
     """
-    wanted = f"ANSIBLE_HOME={home}".encode()
+    wanted, connection = f"ANSIBLE_HOME={home}".encode(), f"ssh: {home}/".encode()
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+            ours = wanted in (entry / "environ").read_bytes().split(b"\0")
+            if ours or (entry / "cmdline").read_bytes().startswith(connection):
                 os.kill(int(entry.name), signal.SIGKILL)
 
 
-def task_event(event: Mapping[str, Any]) -> TaskEvent | None:
-    """The `TaskEvent` that an event of ansible-runner means; None when no task ended with it."""
+def task_event(event: Mapping[str, Any], diffs: dict[str, str] | None = None) -> TaskEvent | None:
+    """The `TaskEvent` that an event of ansible-runner means; None when no task ended with it.
+
+    `diffs` has what was shown of each host's task; that of this one is taken out.
+    """
     status = STATUS.get(event["event"])
     data = event.get("event_data", {})
     if status is None or data.get("ignore_errors"):
@@ -146,15 +173,19 @@ def task_event(event: Mapping[str, Any]) -> TaskEvent | None:
     message = ""
     if status in {"failed", "unreachable"}:
         message = _message(answer)
-    elif status == "changed":
+    elif status == "changed" or (status == "ok" and data.get("task_action") in SAYING):
         message = " ".join(str(answer.get("msg", "")).split())[:LONGEST_MESSAGE]
-    return TaskEvent(data["host"], data["task"], data.get("role"), status, message)
+    diff = (diffs or {}).pop(data["host"], "")
+    return TaskEvent(data["host"], data["task"], data.get("role"), status, message, diff)
 
 
 def _message(answer: Mapping[str, Any]) -> str:
     """The most telling of what a failed module gives back."""
-    failed_items = [item for item in answer.get("results", ()) if item.get("failed")]
-    source = failed_items[0] if failed_items else answer
-    parts = [str(source[key]).strip() for key in ("msg", "stderr") if source.get(key)]
+    # Of a loop, the item that failed; of the gathering of facts, the module that did.
+    failed = [item for item in answer.get("results", ()) if item.get("failed")]
+    failed += answer.get("failed_modules", {}).values()
+    source = failed[0] if failed else answer
+    telling = ("msg", "stderr", "module_stderr")
+    parts = [str(source[key]).strip() for key in telling if source.get(key)]
     said = " ".join(dict.fromkeys(parts)) or json.dumps(source)
     return " ".join(said.split())[:LONGEST_MESSAGE]

@@ -1,10 +1,12 @@
 """Labs are built by playbooks.
 
 provision("local", on_task=print)     # playbooks/local.yml on inventory/local
-provision("local", check=True).changed  # the same in Ansible's check mode: nothing is touched
-unprovision("local")                  # what labctl's own roles installed, taken back
+provision("rack")                     # playbooks/site.yml on inventory/rack
+provision("rack", check=True).changed   # the same in Ansible's check mode: nothing is touched
+unprovision("rack", limit="h1")       # what labctl's own roles did to one host, taken back
 """
 
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -13,28 +15,17 @@ from pathlib import Path
 
 from labctl.data import data_path
 from labctl.errors import InputError, ProvisionError, WaitTimeout
-from labctl.lab.inventory import find_inventory
+from labctl.faults import explain
+from labctl.lab.inventory import LabSpec, read_lab
 from labctl.playbook import PlaybookRun, TaskEvent
 
 DEFAULT_TIMEOUT_S = 1800.0
-PLAYBOOK = "local.yml"
-WAY_BACK = "unprovision.yml"
+EMBEDDED, SITE, WAY_BACK = "local.yml", "site.yml", "unprovision.yml"
+"""the playbooks: of the embedded lab, of every other, and back"""
+NONE_LEFT = "leaves us with no hosts to target"
+"""what Ansible says of a limit that fits no host"""
 NOT_BEGUN = ("unstarted", "starting", "running")
 """what ansible-runner says of a run whose thread ended without an end of the run"""
-
-# What Ansible says -> what to do about it; the first that is found in the message.
-MENDS = (
-    ("a password is required", "run as root, or let this user sudo without a password"),
-    ("Missing sudo password", "run as root, or let this user sudo without a password"),
-    ("Unable to execute ssh", "install openssh-client on this machine"),
-    ("sudo: not found", "run as root, or install sudo"),
-    ("Failed to update apt cache", "check the host's network and package sources: apt-get update"),
-    ("Failed to fetch", "check the host's network and package sources: apt-get update"),
-    ("No package matching", "check the host's package sources: apt-get update"),
-    ("dpkg was interrupted", "on the host: dpkg --configure -a"),
-    ("Failed to lock apt", "another package manager is at work on the host; try again later"),
-    ("No space left on device", "make room on the host's disk"),
-)
 
 
 @dataclass(slots=True)
@@ -52,50 +43,62 @@ def provision(
     *,
     check: bool = False,
     diff: bool = False,
+    limit: str | None = None,
     on_task: Callable[[TaskEvent], None] | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     become_password: str | None = None,
 ) -> ProvisionResult:
     """Bring the hosts of a lab to what labctl needs. A second call changes nothing.
 
-    `check` only finds out what would change; `diff` has Ansible work out the differences too. `on_task`
-    is called in this thread. `become_password` is sudo's, for a user whom sudo asks.
+    `check` only finds out what would change; with `diff` each change has what is different. `limit` names the hosts that are
+    meant, as Ansible does. `on_task` is called in this thread. `become_password` is sudo's, for a user whom sudo asks.
 
     Raises:
-        InputError: no such lab, or no host in it.
+        InputError: no such lab, or no host in it, or none that `limit` names.
         ProvisionError: a task failed or a host was not reached; names host, task, message and mend.
         WaitTimeout: `timeout_s` passed ("provision"); Ansible was ended.
     """
-    options = [flag for flag, asked in (("--check", check), ("--diff", diff)) if asked]
-    return _play(PLAYBOOK, lab, options, on_task, timeout_s, become_password)
+    spec = read_lab(lab)
+    if not spec.embedded:
+        assert spec.pairs  # or it is said what is wrong with them, before anything is touched
+    playbook = EMBEDDED if spec.embedded else SITE
+    options = _options(check=check, diff=diff, limit=limit)
+    return _play(playbook, spec, options, on_task, timeout_s, become_password)
 
 
 def unprovision(
     lab: str,
     *,
     check: bool = False,
+    diff: bool = False,
+    limit: str | None = None,
     on_task: Callable[[TaskEvent], None] | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     become_password: str | None = None,
 ) -> ProvisionResult:
-    """The way back: remove what labctl's roles installed on the lab's hosts, and nothing else.
+    """The way back: take back what labctl's roles did to the lab's hosts, and nothing else.
 
-    Raises as `provision` does.
+    Arguments and errors are those of `provision`.
     """
-    options = ["--check"] if check else []
-    return _play(WAY_BACK, lab, options, on_task, timeout_s, become_password)
+    options = _options(check=check, diff=diff, limit=limit)
+    return _play(WAY_BACK, read_lab(lab), options, on_task, timeout_s, become_password)
+
+
+def _options(*, check: bool, diff: bool, limit: str | None) -> list[str]:
+    options = [flag for flag, asked in (("--check", check), ("--diff", diff)) if asked]
+    return options if limit is None else [*options, f"--limit={shlex.quote(limit)}"]
 
 
 def _play(
     playbook: str,
-    lab: str,
+    spec: LabSpec,
     options: list[str],
     on_task: Callable[[TaskEvent], None] | None,
     timeout_s: float,
     become_password: str | None,
 ) -> ProvisionResult:
-    path, inventory = data_path(f"playbooks/{playbook}"), find_inventory(lab).resolve()
-    run = PlaybookRun(path, inventory, options, timeout_s, become_password)
+    path = data_path(f"playbooks/{playbook}")
+    run = PlaybookRun(path, spec.path.resolve(), options, timeout_s, become_password)
     result = ProvisionResult()
     failures: list[TaskEvent] = []
     with closing(run.events()) as events:
@@ -118,12 +121,18 @@ def _judge(run: PlaybookRun, failures: list[TaskEvent], timeout_s: float) -> Non
     if run.status == "timeout":
         raise WaitTimeout("provision", timeout_s, place=str(run.inventory))
     if failures and run.status != "successful":
-        raise _failed(failures[0])
+        raise _failed(failures)
     if run.status in NOT_BEGUN and not run.output:
         raise ProvisionError(
             "ansible-playbook could not be started",
             place=f"{run.inventory}: {run.playbook.name}",
             mend=f"it should run: {Path(sys.executable).parent / 'ansible-playbook'} --version",
+        )
+    if any(NONE_LEFT in line for line in run.output):
+        raise InputError(
+            "the lab has no such host",
+            place=" ".join(run.options),
+            mend=f"see which there are: ansible-inventory --graph -i {run.inventory}",
         )
     if run.status != "successful":
         tail = [line for line in run.output if line.strip()][-5:]
@@ -140,10 +149,16 @@ def _judge(run: PlaybookRun, failures: list[TaskEvent], timeout_s: float) -> Non
         )
 
 
-def _failed(task: TaskEvent) -> ProvisionError:
-    """The error for a task that failed. A role's own message may end in `Mend: what to do`."""
-    fault, _, own_mend = task.message.partition("Mend: ")
-    mend = own_mend or next((mend for part, mend in MENDS if part in task.message), None)
-    if mend is None and task.status == "unreachable":
-        mend = f"check the way to it: ssh {task.host} true"
-    return ProvisionError(f"{task.title}: {fault.strip()}", place=task.host, mend=mend)
+def _failed(failures: list[TaskEvent]) -> ProvisionError:
+    """One error for the first failure of each host."""
+    firsts = {task.host: task for task in reversed(failures)}
+    errors = [_error(task) for task in failures if firsts[task.host] is task]
+    if len(errors) == 1:
+        return errors[0]
+    said = "\n".join(str(error) for error in errors)
+    return ProvisionError(f"{len(errors)} hosts failed\n{said}")
+
+
+def _error(task: TaskEvent) -> ProvisionError:
+    fault, mend = explain(task)
+    return ProvisionError(fault, place=task.host, mend=mend)

@@ -16,12 +16,11 @@ from labctl.campaign.loader import load_campaign, parse_campaign
 from labctl.campaign.models import BUILT_IN, Campaign
 from labctl.campaign.names import cell_name, parse_cell_name
 from labctl.campaign.plan import (
-    Direction,
     Pairs,
     Plan,
-    PlannedTrial,
     make_plan,
 )
+from labctl.campaign.planned import Direction, PlannedTrial
 from labctl.campaign.profiles import Asked, BurstSpec, Profile, ProfileSpec, StepSpec
 from labctl.campaign.resume import differences
 from labctl.campaign.rule import Refusal, Rule

@@ -3,14 +3,11 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from heapq import heapify, heapreplace
-from typing import TYPE_CHECKING
 
 from labctl.campaign.cells import Cell
+from labctl.campaign.planned import PlannedTrial
 from labctl.campaign.profiles import Profile
 from labctl.campaign.specs import TimingSpec
-
-if TYPE_CHECKING:
-    from labctl.campaign.plan import PlannedTrial
 
 TRIAL_OVERHEAD_S = 1.0
 """Starting both QEMUs, booting the guest, taking all down again."""
@@ -79,7 +76,7 @@ def estimate_transfer_s(cell: Cell) -> float:
     return cell.limits.total_time_s
 
 
-def estimate_run_s(trials: "Iterable[PlannedTrial]", pairs: Collection[str]) -> float:
+def estimate_run_s(trials: Iterable[PlannedTrial], pairs: Collection[str]) -> float:
     """The estimated seconds of a run over pairs (none: as for one), each warmed up first."""
     ahead = dict.fromkeys(pairs or ("",), 0.0)
     blocks: dict[int, float] = defaultdict(float)

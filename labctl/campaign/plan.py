@@ -11,7 +11,6 @@ campaign has the same plan on every machine, for good.
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,52 +19,13 @@ from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.cells import Cell, expand
 from labctl.campaign.estimate import estimate_run_s, estimate_trial_s
 from labctl.campaign.models import Campaign
+from labctl.campaign.planned import Direction, PlannedTrial
 from labctl.campaign.rule import Refusal
 from labctl.campaign.rules import first_refusal
 from labctl.errors import InputError, ResultsError
 
-Direction = Literal["forward", "reverse"]
 Pairs = Mapping[str, tuple[Capabilities, Capabilities]]
 """What each pair of a lab can do: its first host (the source of `forward`), its second."""
-
-
-class PlannedTrial(BaseModel):
-    """One trial of a plan."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    number: int
-    """from 1, in the order trials run"""
-    cell: str
-    """the cell's name"""
-    block: int
-    """0: warm-up; 1 to the number of repetitions"""
-    direction: Direction
-    """reverse: the pair's second host is the source"""
-    pair: str | None = None
-    """the pair that it warms up; null: any pair may run it"""
-    warmup: bool
-    """run first, and left out of the results"""
-    rule: str | None
-    """the rule that makes it unsupported"""
-    reason: str | None
-    """the rule's reason"""
-    estimate_s: float
-    """how long it may take; 0 when it is not run"""
-
-    @property
-    def name(self) -> str:
-        """Number and cell: the trial's directory."""
-        return f"{self.number:04d}-{self.cell}"
-
-    @property
-    def supported(self) -> bool:
-        """Whether it is run."""
-        return self.rule is None
-
-    def matches(self, pattern: str | None) -> bool:
-        """Whether its cell or its name fits a pattern as a shell knows it; None is any."""
-        return pattern is None or any(fnmatchcase(said, pattern) for said in (self.cell, self.name))
 
 
 class Plan(BaseModel):

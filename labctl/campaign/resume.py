@@ -5,7 +5,8 @@ overwritten.
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
-from labctl.campaign.plan import Plan, PlannedTrial
+from labctl.campaign.plan import Plan
+from labctl.campaign.planned import PlannedTrial
 
 _Key = tuple[str, int, str | None, int]
 

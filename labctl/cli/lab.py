@@ -6,14 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from textwrap import indent
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labctl.cli.console import err, live, say, say_json, tell
 from labctl.cli.options import JsonOption, LabArgument, as_typed, may_ask, settings
 from labctl.cli.root import Settings
-from labctl.errors import InputError, LabError
+from labctl.errors import InputError, LabError, ProvisionError
 
 if TYPE_CHECKING:
     from labctl.playbook import TaskEvent
@@ -23,7 +24,13 @@ lab = typer.Typer(help="Check, clean, provision and unprovision a lab.", no_args
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 CheckOption = Annotated[bool, typer.Option("--check", help="Only say what would change.")]
-DiffOption = Annotated[bool, typer.Option("--diff", help="Have Ansible work out the differences.")]
+DiffOption = Annotated[bool, typer.Option("--diff", help="Show what is different in each change.")]
+LimitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--limit", metavar="HOST", help="Only that host, or those, as Ansible names them."
+    ),
+]
 
 
 @lab.command()
@@ -81,6 +88,7 @@ def provision(
     yes: YesOption = False,
     check: CheckOption = False,
     diff: DiffOption = False,
+    limit: LimitOption = None,
 ) -> None:
     """Bring a lab's hosts to what labctl needs.
 
@@ -88,22 +96,48 @@ def provision(
     """
     from labctl.provision import provision as play
 
-    playing = partial(play, name, diff=diff, become_password=sudo_password(name))
-    _play(playing, settings(ctx), name, "provision", check=check, yes=yes)
+    playing = partial(play, name, diff=diff, limit=limit, become_password=sudo_password(name))
+    _play(_Asking(playing), settings(ctx), name, "provision", check=check, yes=yes)
 
 
 @lab.command()
 def unprovision(
-    ctx: typer.Context, name: LabArgument, *, yes: YesOption = False, check: CheckOption = False
+    ctx: typer.Context,
+    name: LabArgument,
+    *,
+    yes: YesOption = False,
+    check: CheckOption = False,
+    diff: DiffOption = False,
+    limit: LimitOption = None,
 ) -> None:
-    """Take back what provision installed.
+    """Take back what provision did.
 
     Nothing that was there before it is touched. Shows what it will change, and asks.
     """
     from labctl.provision import unprovision as play
 
-    playing = partial(play, name, become_password=sudo_password(name))
-    _play(playing, settings(ctx), name, "unprovision", check=check, yes=yes)
+    playing = partial(play, name, diff=diff, limit=limit, become_password=sudo_password(name))
+    _play(_Asking(playing), settings(ctx), name, "unprovision", check=check, yes=yes)
+
+
+class _Asking:
+    """Plays; where sudo on a host turns out to want a password, a person is asked for it, once, and it is played anew."""
+
+    def __init__(self, playing: "partial[ProvisionResult]") -> None:
+        self._playing = playing
+
+    def __call__(self, **options: Any) -> "ProvisionResult":
+        from labctl.faults import ASKS
+
+        try:
+            return self._playing(**options)
+        except ProvisionError as error:
+            known = self._playing.keywords["become_password"] is not None
+            if known or ASKS not in error.fault or not sys.stdin.isatty():
+                raise
+        password = getpass.getpass("sudo's password on the lab's hosts: ")
+        self._playing = partial(self._playing, become_password=password)
+        return self._playing(**options)
 
 
 def _play(
@@ -116,7 +150,7 @@ def _play(
     yes: bool,
 ) -> None:
     """Find out what would change, ask, change it: as far as the options say."""
-    told = None if settings.quiet else _told
+    told, shown = (None, None) if settings.quiet else (_told, _shown)
     if check or not yes:
         tell(f"{name}: looking; nothing is changed yet")
         would = playing(check=True, on_task=told)
@@ -126,10 +160,12 @@ def _play(
         say("would change:")
         for task in would.changed:
             say(f"  {task.host}: {task.title}{f': {task.message}' if task.message else ''}")
+            if task.diff:
+                say(indent(task.diff, "    "))
         if check:
             return
         _ask(name, verb)
-    changed = len(playing(on_task=told).changed)
+    changed = len(playing(on_task=shown).changed)
     say(f"{name}: {changed or 'no'} task{'' if changed == 1 else 's'} changed anything")
 
 
@@ -137,6 +173,13 @@ def _told(task: "TaskEvent") -> None:
     """One line for a task that ended; those that had nothing to do are passed over."""
     if task.status != "skipped":
         err().print(f"  {task}", style="dim" if task.status == "ok" else "bold", soft_wrap=True)
+
+
+def _shown(task: "TaskEvent") -> None:
+    """The same, with what the task made different."""
+    _told(task)
+    if task.diff:
+        err().print(indent(task.diff, "    "), soft_wrap=True)
 
 
 def _ask(name: str, verb: str) -> None:
@@ -155,12 +198,11 @@ def sudo_password(name: str) -> str | None:
     """The password that sudo wants for a lab's tasks on this machine; None where it wants none.
 
     Ansible runs on a terminal of its own, so that sudo's memory of an answer given here would not
-    reach it.
+    reach it. What sudo wants on other hosts turns out there.
     """
-    from labctl.lab.inventory import find_inventory
+    from labctl.lab.inventory import read_lab
 
-    find_inventory(name)
-    if os.geteuid() == 0 or not sys.stdin.isatty():
+    if os.geteuid() == 0 or not sys.stdin.isatty() or not read_lab(name).embedded:
         return None
     try:
         asks = subprocess.run(["sudo", "-k", "-n", "true"], capture_output=True, check=False)

@@ -109,7 +109,7 @@ def read_lab(lab: str) -> LabSpec:
 
 
 def _spec(lab: str, path: Path, listing: dict[str, Any]) -> LabSpec:
-    hypervisors = tuple(listing.get("hypervisors", {}).get("hosts", ()))
+    hypervisors = _hosts(listing, "hypervisors")
     if not hypervisors:
         raise InputError(
             "the inventory has no group `hypervisors` with a host in it",
@@ -117,6 +117,12 @@ def _spec(lab: str, path: Path, listing: dict[str, Any]) -> LabSpec:
             mend="list the KVM hosts in the group `hypervisors`",
         )
     name = lab if "/" not in lab else path.stem if path.is_file() else path.name
-    observers = tuple(listing.get("observers", {}).get("hosts", ()))
     variables = listing.get("_meta", {}).get("hostvars", {})
-    return LabSpec(name, path, hypervisors, variables, observers, lab)
+    return LabSpec(name, path, hypervisors, variables, _hosts(listing, "observers"), lab)
+
+
+def _hosts(listing: dict[str, Any], group: str) -> tuple[str, ...]:
+    """A group's hosts, and those of the groups that it is made of."""
+    said = listing.get(group, {})
+    below = [host for child in said.get("children", ()) for host in _hosts(listing, child)]
+    return tuple(dict.fromkeys([*said.get("hosts", ()), *below]))

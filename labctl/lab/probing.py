@@ -70,6 +70,7 @@ def probe_host(
             # Cells that need it are refused with this reason; the others run.
             others[qemu] = capabilities.model_copy(update={"missing": error.fault})
             said_too = {"missing": error.fault}
+        said_too.pop("host", None)  # it is the same
         said.setdefault("qemus", {})[qemu] = said_too
     return capabilities.model_copy(update={"others": others}), said
 

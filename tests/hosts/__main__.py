@@ -8,8 +8,6 @@ import argparse
 import shlex
 import signal
 import sys
-import tempfile
-from pathlib import Path
 
 from tests.hosts import HostsError, debian_hosts, missing_hosts
 
@@ -19,7 +17,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.hosts", description=__doc__)
     parser.add_argument("number", type=int, nargs="?", default=2, metavar="N")
     parser.add_argument("--user", default="root", choices=["root", "lab"])
-    parser.add_argument("--folder", type=Path, help="for keys, inventory and disks; kept")
     parser.add_argument("--migration-addresses", action="store_true")
     parser.add_argument("--kernel", action="store_true")
     args = parser.parse_args()
@@ -28,25 +25,23 @@ def main() -> None:
     # Also where a script started this in its background, with Ctrl-C ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="labctl-hosts-") as temporary:
-        names = [f"h{index}" for index in range(1, args.number + 1)]
-        try:
-            with debian_hosts(
-                names,
-                args.folder or Path(temporary),
-                user=args.user,
-                migration_addresses=args.migration_addresses,
-                kernel=args.kernel,
-            ) as hosts:
-                print(hosts.inventory)
-                for host in hosts:
-                    print(f"# {host.name}: {shlex.join(host.ssh_command(args.user))}")
-                print("# until Ctrl-C", flush=True)
-                signal.pause()
-        except KeyboardInterrupt:
-            pass
-        except (HostsError, ValueError) as error:
-            sys.exit(str(error))
+    names = [f"h{index}" for index in range(1, args.number + 1)]
+    try:
+        with debian_hosts(
+            names,
+            user=args.user,
+            migration_addresses=args.migration_addresses,
+            kernel=args.kernel,
+        ) as hosts:
+            print(hosts.inventory)
+            for host in hosts:
+                print(f"# {host.name}: {shlex.join(host.ssh_command(args.user))}")
+            print("# until Ctrl-C", flush=True)
+            signal.pause()
+    except KeyboardInterrupt:
+        pass
+    except (HostsError, ValueError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -14,14 +14,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from labctl.node import procfs
 from labctl.node.command_line import dying_with_us
 from tests.hosts import cgroups
 from tests.hosts.commands import HostsError
 from tests.hosts.disk import Disk
-from tests.hosts.numbers import Number
+from tests.hosts.numbers import MANAGEMENT, MIGRATION, Number
 
-MANAGEMENT, MIGRATION = "mgmt0", "mig0"
-"""the interfaces of a host"""
 _DEVICES = ("/dev/net/tun", "/dev/kvm")
 _CALLS = "userfaultfd bpf perf_event_open keyctl add_key"
 """system calls that a container is refused otherwise, and that QEMU and systemd make on a real host"""
@@ -34,44 +33,43 @@ class Boot:
     :ivar leader: its systemd, as a process of this machine.
     """
 
-    def __init__(self, number: Number, index: int, name: str, disk: Disk, *, kernel: bool) -> None:
+    def __init__(self, number: Number, index: int, name: str, disk: Disk) -> None:
         self.name = name
         self.leader = 0
         self._machine = number.machine(name)
         self._log = disk.folder / "console.log"
         self._told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._told.bind(f"\0{self._machine}")
-        environment = {**os.environ, "NOTIFY_SOCKET": f"@{self._machine}"}
-        environment["SYSTEMD_NSPAWN_API_VFS_WRITABLE"] = "yes" if kernel else "network"
         script = [
             "set -e",
             "mount -t tmpfs tmpfs /run",  # nspawn keeps files of its own there
-            *([shlex.join(disk.mount)] if disk.mount else []),
+            *map(shlex.join, disk.mounts),
             *(f"echo 0 >{shlex.quote(f'{g}/cgroup.procs')}" for g in cgroups.make(self._machine)),
             f"exec {shlex.join(_nspawn(number, index, self._machine, disk.root))}",
         ]
-        chain = [
-            *dying_with_us(),
-            "unshare",
-            "--fork",
-            "--kill-child=KILL",
-            "--pid",
-            "--mount-proc",
-        ]
+        of_its_own = ("unshare", "--pid", "--mount-proc", "--fork", "--kill-child=KILL")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*chain, "sh", "-c", "\n".join(script)],
+                [*dying_with_us(), *of_its_own, "sh", "-c", "\n".join(script)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env={**os.environ, "NOTIFY_SOCKET": f"@{self._machine}"},
             )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is on still."""
+        return self._process.poll() is None and procfs.start_time(self.leader) != 0
 
     def wait_for_leader(self) -> None:
         """Wait until it has its first process, and its cables their ends here."""
         self._wait_for(b"X_NSPAWN_LEADER_PID=")
-        (manager,) = _children(self._process.pid)
-        (self.leader,) = _children(manager)
+        try:
+            (manager,) = _children(self._process.pid)
+            (self.leader,) = _children(manager)
+        except (OSError, ValueError):
+            raise self.ended() from None
 
     def wait_until_booted(self) -> None:
         """Wait until its systemd says that everything has started."""
@@ -79,7 +77,7 @@ class Boot:
 
     def kill(self) -> None:
         """End all of it at once."""
-        with suppress(ProcessLookupError, IndexError):
+        with suppress(OSError, IndexError):  # it may end by itself meanwhile
             os.kill(_children(self._process.pid)[0], signal.SIGKILL)
         try:
             self._process.wait(_DEAD_WITHIN_S)
@@ -88,6 +86,10 @@ class Boot:
             self._process.wait(_DEAD_WITHIN_S)
         self._told.close()
         cgroups.remove(self._machine)
+
+    def ended(self) -> HostsError:
+        """The error that says that it is off, and what it said at last."""
+        return HostsError(f"{self.name}: its boot ended: {self._said()}")
 
     def _wait_for(self, word: bytes) -> None:
         deadline = time.monotonic() + _BOOTED_WITHIN_S
@@ -99,7 +101,7 @@ class Boot:
                     if any(line.startswith(word) for line in self._told.recv(4096).splitlines()):
                         return
                 elif ready:
-                    raise HostsError(f"{self.name}: its boot ended: {self._said()}")
+                    raise self.ended()
         finally:
             os.close(ended)
         raise HostsError(f"{self.name}: not up within {_BOOTED_WITHIN_S:g} s: {self._said()}")

@@ -1,9 +1,9 @@
 """The rack's process, from the side of who wants the hosts."""
 
 import json
-import os
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -20,27 +20,27 @@ class RackProcess:
     """Asks the rack. May be used from any thread; one request at a time.
 
     :ivar number: of the session, in the names of all that it makes.
+    :ivar folder: where keys and disks belong: the one that was given, else one that ends with the rack.
     :ivar pid: of the process.
     """
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._lock = threading.Lock()
-        self._log = log
-        with log.open("ab") as errors:
-            # A session of its own: Ctrl-C is not for it.
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.hosts.rack"],
-                cwd=_PROJECT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-            )
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the rack
+        # A session of its own: Ctrl-C is not for it.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.hosts.rack", *([str(folder)] if folder else [])],
+            cwd=_PROJECT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            start_new_session=True,
+        )
         self.pid = self._process.pid
         try:
-            self.number = Number(self._answer()["number"])
+            answer = self._answer()
+            self.number, self.folder = Number(answer["number"]), Path(answer["folder"])
         except BaseException:
             self.close()
             raise
@@ -69,6 +69,7 @@ class RackProcess:
             self._process.wait(_END_WITHIN_S)
         if self._process.returncode not in (0, -9):
             raise HostsError(f"the rack did not end well: {self._said()}")
+        self._log.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -81,4 +82,5 @@ class RackProcess:
         return answer
 
     def _said(self) -> str:
-        return self._log.read_text(errors="replace")[-2000:].strip() or "it said nothing"
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")[-2000:].strip() or "it said nothing"

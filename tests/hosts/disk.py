@@ -8,10 +8,12 @@ from functools import cache
 from pathlib import Path
 
 from tests.hosts.commands import run
+from tests.hosts.numbers import MANAGEMENT, MIGRATION
 from tests.hosts.tree import USER, USER_ID
 
 _RESOLVERS = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")
 """the first that there is; the second may name a resolver that listens on this machine's loopback only"""
+_NETWORK = "etc/systemd/network/{}.network"
 
 
 @dataclass(frozen=True)
@@ -27,35 +29,46 @@ class Disk:
 
     @property
     def written(self) -> Path:
-        return self.folder / ("written" if self.layered else "root")
+        return self.folder / "disk" / ("written" if self.layered else "root")
 
     @property
     def root(self) -> Path:
         """Where its boot finds it."""
-        return self.folder / "root"
+        return self.folder / "disk/root"
 
     @property
-    def mount(self) -> list[str]:
-        """The command that lays the layer over the tree; empty for a copy."""
+    def mounts(self) -> list[list[str]]:
+        """The commands that make a root of it, in a mount namespace of its own."""
+        root = str(self.root)
         if not self.layered:
-            return []
-        layers = f"lowerdir={self.pristine},upperdir={self.written},workdir={self.folder / 'work'}"
-        return ["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)]
+            # Where folders of temporary files are mounted without set-user-id, sudo would have none.
+            return [
+                ["mount", "--bind", root, root],
+                ["mount", "-o", "remount,bind,suid,dev,exec", root],
+            ]
+        work = self.folder / "disk/work"
+        layers = f"lowerdir={self.pristine},upperdir={self.written},workdir={work}"
+        return [["mount", "-t", "overlay", "overlay", "-o", layers, root]]
 
     def put(self, name: str, text: str, *, mode: int = 0o644, owner: int = 0) -> None:
-        """Write a file into it, before it boots. Folders on the way are as in the pristine tree, or the owner's."""
-        path = self.written / name
-        missing = [folder for folder in path.parents if not folder.exists()]
-        for folder in reversed(missing):
-            model = self.pristine / folder.relative_to(self.written)
-            folder.mkdir(mode=0o755 if owner == 0 else 0o700)
-            if model.exists():
-                shutil.copystat(model, folder)
-            has = model.stat() if model.exists() else None
-            os.chown(folder, has.st_uid if has else owner, has.st_gid if has else owner)
+        """Write a file into it, before it boots."""
+        path = self.make_folder(name.rpartition("/")[0], owner=owner) / name.rpartition("/")[2]
         path.write_text(text)
         path.chmod(mode)
         os.chown(path, owner, owner)
+
+    def make_folder(self, name: str, *, owner: int = 0) -> Path:
+        """Where a folder of it is written to. A layer's is as in the pristine tree; a new one is the owner's alone."""
+        folder, model = self.written / name, self.pristine / name
+        if not folder.exists():
+            self.make_folder(name.rpartition("/")[0])
+            folder.mkdir(mode=0o700)
+            if model.exists():
+                shutil.copystat(model, folder)
+                os.chown(folder, model.stat().st_uid, model.stat().st_gid)
+            else:
+                os.chown(folder, owner, owner)
+        return folder
 
 
 def make_disk(folder: Path, pristine: Path) -> Disk:
@@ -63,13 +76,19 @@ def make_disk(folder: Path, pristine: Path) -> Disk:
     layered = _can_layer(folder.parent, pristine)
     disk = Disk(folder, pristine, layered)
     if layered:
-        for path in (disk.written, disk.root, folder / "work"):
+        for path in (disk.written, disk.root, folder / "disk/work"):
             path.mkdir(parents=True)
         shutil.copystat(pristine, disk.written)
     else:
-        folder.mkdir()
+        disk.root.parent.mkdir(parents=True)
         run("cp", "-a", "--reflink=auto", str(pristine), str(disk.root), within_s=300)
     return disk
+
+
+def remove_disks(folder: Path) -> None:
+    """Remove the disks in a folder; what their hosts said at boot stays beside where they were."""
+    for path in folder.glob("*/disk"):
+        shutil.rmtree(path)
 
 
 def make_its_own(disk: Disk, name: str, address: str, gateway: str, client_key: str) -> str:
@@ -81,18 +100,13 @@ def make_its_own(disk: Disk, name: str, address: str, gateway: str, client_key: 
     disk.put("etc/resolv.conf", resolver.read_text())
     disk.put("root/.ssh/authorized_keys", client_key, mode=0o600)
     disk.put(f"home/{USER}/.ssh/authorized_keys", client_key, mode=0o600, owner=USER_ID)
-    disk.put(
-        "etc/systemd/network/10-management.network", _network("mgmt0", f"{address}/24", gateway)
-    )
-    disk.put("etc/ssh/ssh_host_ed25519_key", "")
-    key = disk.written / "etc/ssh/ssh_host_ed25519_key"
-    key.unlink()
-    return make_key(key, comment=f"root@{name}")
+    disk.put(_NETWORK.format("10-management"), _network(MANAGEMENT, f"{address}/24", gateway))
+    return make_key(disk.make_folder("etc/ssh") / "ssh_host_ed25519_key", f"root@{name}")
 
 
 def give_migration_address(disk: Disk, address: str) -> None:
     """Have it configure its second interface too, which is otherwise left to whoever provisions it."""
-    disk.put("etc/systemd/network/20-migration.network", _network("mig0", address))
+    disk.put(_NETWORK.format("20-migration"), _network(MIGRATION, address))
 
 
 def make_key(path: Path, comment: str) -> str:
@@ -116,10 +130,10 @@ def _can_layer(folder: Path, pristine: Path) -> bool:
     place = folder / "layer-tried"
     try:
         for name in ("written", "work", "root"):
-            (place / name).mkdir(parents=True)
+            (place / "disk" / name).mkdir(parents=True)
         tried = Disk(place, pristine, layered=True)
         script = '"$@" && test -x "$0/usr/sbin/sshd" && touch "$0/etc/hostname"'
-        run("unshare", "--mount", "sh", "-c", script, str(tried.root), *tried.mount)
+        run("unshare", "--mount", "sh", "-c", script, str(tried.root), *tried.mounts[0])
     except RuntimeError:
         return False
     finally:

@@ -19,6 +19,13 @@ _ENVIRONMENT = (
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL=C.UTF-8",
 )
+# Not from the start: where it may write to /sys, networkd waits for a udev, which a container has not.
+_OPEN_SETTINGS = """
+set -e
+for place in /proc/sys /proc/irq $(awk '$3 == "sysfs" {print $2}' /proc/mounts); do
+    mount -o remount,rw "$place"
+done
+"""
 
 
 @dataclass
@@ -27,6 +34,7 @@ class Host:
 
     :ivar address: on the management network, where sshd listens.
     :ivar migration_address: that it is to have on the migration network, with its prefix length.
+    :ivar kernel: whether it may write this machine's kernel settings, from each boot on.
     :ivar pid: its systemd, as a process of this machine; 0 while it is off.
     """
 
@@ -36,6 +44,7 @@ class Host:
     disk: Disk
     ssh_options: tuple[str, ...]
     rack: RackProcess = field(repr=False)
+    kernel: bool = False
     pid: int = 0
 
     @property
@@ -49,17 +58,8 @@ class Host:
     ) -> "subprocess.CompletedProcess[str]":
         """A shell command on it as root, whatever its network and its sshd are doing. The exit status is the caller's to judge."""
         self._need_power()
-        enter = [
-            "nsenter",
-            "--target",
-            str(self.pid),
-            "--all",
-            "--wd=/",
-            "env",
-            "-i",
-            *_ENVIRONMENT,
-        ]
-        return _run([*enter, "sh", "-c", command], said, within_s)
+        enter = ["nsenter", "--target", str(self.pid), "--all"]
+        return _run([*enter, "env", "-i", *_ENVIRONMENT, "sh", "-c", command], said, within_s)
 
     def ssh(
         self,
@@ -121,6 +121,8 @@ def boot(hosts: list[Host]) -> None:
     pids = hosts[0].rack.ask("boot", names=[host.name for host in hosts])["pids"]
     for host, pid in zip(hosts, pids, strict=True):
         host.pid = pid
+        if host.kernel and (failed := host.run(_OPEN_SETTINGS)).returncode != 0:
+            raise HostsError(f"{host.name}: kernel settings: {failed.stderr.strip()}")
     for host in hosts:
         host.wait_for_ssh()
 

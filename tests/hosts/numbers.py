@@ -16,6 +16,8 @@ _PREFIX = "labctl-hosts"
 _ALONE = f"{_PREFIX}-network"
 _ALONE_WITHIN_S = 20.0
 COUNT = 256
+MANAGEMENT, MIGRATION = "mgmt0", "mig0"
+"""a host's own interfaces"""
 
 
 @dataclass(frozen=True)

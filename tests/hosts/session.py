@@ -7,10 +7,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.hosts.boot import MIGRATION
 from tests.hosts.control import RackProcess
 from tests.hosts.disk import give_migration_address, make_disk, make_its_own, make_key
 from tests.hosts.host import Host, boot
+from tests.hosts.numbers import MIGRATION
 from tests.hosts.tree import pristine
 
 MOST = 4
@@ -25,13 +25,13 @@ class Hosts:
     :ivar known_hosts: the host keys of all, for OpenSSH.
     """
 
-    def __init__(self, folder: Path, rack: RackProcess) -> None:
-        self.folder = folder
-        self.key = folder / "key"
-        self.known_hosts = folder / "known_hosts"
+    def __init__(self, rack: RackProcess) -> None:
         self.rack = rack
+        self.folder = rack.folder
+        self.key = self.folder / "key"
+        self.known_hosts = self.folder / "known_hosts"
+        self.inventory = self.folder / "inventory.yml"
         self._hosts: dict[str, Host] = {}
-        self.inventory = folder / "inventory.yml"
 
     def __getitem__(self, name: str) -> Host:
         return self._hosts[name]
@@ -74,7 +74,9 @@ class Hosts:
             "labctl_migration_address": host.migration_address,
         }
 
-    def _add(self, names: Sequence[str], tree: Path, *, migration_addresses: bool) -> None:
+    def _add(
+        self, names: Sequence[str], tree: Path, *, migration_addresses: bool, kernel: bool
+    ) -> None:
         number = self.rack.number
         client_key = make_key(self.key, "who uses the test hosts")
         known = ""
@@ -90,22 +92,21 @@ class Hosts:
             if migration_addresses:
                 give_migration_address(disk, migration_address)
             known += f"{address} {public}"
-            self._hosts[name] = Host(name, address, migration_address, disk, options, self.rack)
+            self._hosts[name] = Host(
+                name, address, migration_address, disk, options, self.rack, kernel
+            )
         self.known_hosts.write_text(known)
 
-    def _boot(self, *, kernel: bool) -> None:
-        disks = {
-            host.name: [str(host.disk.folder), str(host.disk.pristine), host.disk.layered]
-            for host in self
-        }
-        self.rack.ask("place", disks=disks, kernel=kernel)
+    def _boot(self) -> None:
+        disks = {host.name: [str(host.disk.pristine), host.disk.layered] for host in self}
+        self.rack.ask("place", disks=disks)
         boot(list(self))
 
 
 @contextmanager
 def debian_hosts(
     names: Sequence[str],
-    folder: Path,
+    folder: Path | None = None,
     *,
     user: str = "root",
     variables: Variables | None = None,
@@ -116,24 +117,29 @@ def debian_hosts(
 
     Args:
         names: of the hosts.
-        folder: an empty or new folder for keys, inventory and disks.
+        folder: an empty or new folder for keys, inventory and disks; only the disks go at the end. Else one that goes altogether.
         user: that the inventory names: root, or lab, who may sudo.
         variables: more of the inventory, by host.
         migration_addresses: whether hosts configure their second interface themselves.
-        kernel: whether hosts may write this machine's kernel settings.
+        kernel: whether hosts may write this machine's kernel settings (`/proc/sys`, `/sys`); who does puts them back.
 
     :raise HostsError: when they cannot be made. What a machine lacks for it, :func:`missing_hosts` says before.
     """
     if not 1 <= len(names) <= MOST or len(set(names)) != len(names):
         raise ValueError(f"one to {MOST} hosts of different names, not {list(names)}")
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ValueError(
+                f"{folder}: not empty, and what hosts have there is removed at the end"
+            )
     with pristine() as tree:
-        rack = RackProcess(folder / "rack.log")
-        hosts = Hosts(folder, rack)
+        rack = RackProcess(folder)
         try:
-            hosts._add(names, tree, migration_addresses=migration_addresses)
+            hosts = Hosts(rack)
+            hosts._add(names, tree, migration_addresses=migration_addresses, kernel=kernel)
             hosts.write_inventory(hosts.inventory.name, user=user, variables=variables)
-            hosts._boot(kernel=kernel)
+            hosts._boot()
             yield hosts
         finally:
             rack.close()

@@ -1,15 +1,17 @@
 """The pristine tree that every host is a copy of: Debian 12 with systemd, sshd, python3 and sudo. Made once, then cached.
 
 `LABCTL_TEST_HOSTS_CACHE` says where, else the user's cache. A tree stands under the hash of its recipe and gets that name only
-when it is whole; the next one that is made removes those of other recipes that nobody uses.
+when it is whole; the next one that is made removes those of other recipes that nobody has used for a week.
 """
 
 import fcntl
 import hashlib
 import inspect
 import os
+import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +26,10 @@ USER = "lab"
 """a plain user who may sudo without a password"""
 USER_ID = 1000
 _PACKAGES = ("systemd-sysv", "dbus", "openssh-server", "python3", "sudo")
+_TREE = re.compile(rf"({sources.SUITE}-[0-9a-f]{{12}})(\.new)?")
 _WITHIN_S = 600.0
+_KEPT_S = 7 * 86400.0
+"""branches with different recipes shall not remove each other's trees"""
 _NO_SURPRISES = ("apt-daily.timer", "apt-daily-upgrade.timer")
 """units that a host must not have: they would hold apt's lock at a moment of their own choice"""
 
@@ -42,6 +47,7 @@ def pristine() -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{sources.SUITE}-{_recipe()}"
     with (folder / f"{name}.lock").open("w") as lock:
+        os.utime(lock.fileno())
         fcntl.flock(lock, fcntl.LOCK_SH)
         if not (folder / name).exists():
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -60,7 +66,7 @@ def _recipe() -> str:
 def _make(folder: Path, name: str) -> None:
     print("making the tree of the test hosts, once: debootstrap, a minute", file=sys.stderr)
     for path in folder.iterdir():
-        if path.is_dir() and _unused(folder / f"{path.name.removesuffix('.new')}.lock", name):
+        if (named := _TREE.fullmatch(path.name)) and _unused(folder / f"{named[1]}.lock", name):
             shutil.rmtree(path)
     new = folder / f"{name}.new"
     run(
@@ -79,15 +85,15 @@ def _make(folder: Path, name: str) -> None:
 
 
 def _unused(lock: Path, making: str) -> bool:
-    """Whether no session has the tree of that lock; one that died while making it left it so too."""
+    """Whether the tree of that lock may go; ours, which a session that died left half made, may."""
     if lock.stem == making:
-        return True  # ours, and we hold it
-    with lock.open("w") as file:
+        return True
+    with lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        return True
+        return time.time() - os.fstat(file.fileno()).st_mtime > _KEPT_S
 
 
 def _add_user(tree: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from labctl.provision import provision
 from tests.hosts import Host, Hosts, debian_hosts
 
 NAMES = ("h1", "h2", "h3", "h4")
@@ -21,13 +22,8 @@ GONE_S = 25.0
 @contextmanager
 def rack(folder: Path) -> Iterator[Hosts]:
     """Four hosts, provisioned."""
-    with debian_hosts(NAMES, folder, migration_addresses=True) as hosts:
-        for host in hosts:
-            done = host.run(
-                "apt-get install -y -qq --no-install-recommends qemu-system-x86 iproute2 util-linux procps",
-                within_s=200,
-            )
-            assert done.returncode == 0, done.stderr
+    with debian_hosts(NAMES, folder) as hosts:
+        provision(str(hosts.inventory))
         yield hosts
 
 

@@ -36,7 +36,7 @@ def host(tmp_path: Path) -> Iterator[Hosts]:
 
 def reach(hosts: Hosts, source: str, address: str) -> str:
     """What a host hears on port 22 of an address: a host has no ping, but Python."""
-    ask = "import socket, sys; s = socket.create_connection((sys.argv[1], 22), 5); print(s.recv(4).decode())"
+    ask = "import socket, sys; s = socket.create_connection((sys.argv[1], 22), 1); print(s.recv(4).decode())"
     done = hosts[source].run(f"python3 -c '{ask}' {address.partition('/')[0]}")
     return done.stdout.strip() or done.stderr
 
@@ -72,9 +72,12 @@ def test_they_are_whole_machines_with_nothing_on_them(hosts: Hosts) -> None:
     for host in hosts:
         assert host.run(EVERYTHING_STARTED).stdout.strip() == "running"
         assert host.run("cat /etc/debian_version").stdout.startswith("12.")
-        wanted = "python3 sudo sshd"
-        found = host.run(f"command -v {wanted} ip qemu-system-x86_64 ansible chronyd make").stdout
-        assert [Path(path).name for path in found.split()] == wanted.split()
+        wanted = ["python3", "sudo", "sshd"]
+        programs = " ".join(
+            [*wanted, "ip", "tc", "qemu-system-x86_64", "ansible", "chronyd", "make"]
+        )
+        found = host.run(f"for program in {programs}; do command -v $program; done").stdout.split()
+        assert [Path(path).name for path in found] == wanted
         assert (host.root / "etc/hostname").read_text() == f"{host.name}\n"
 
 
@@ -152,7 +155,7 @@ def large_packet_arrives(hosts: Hosts) -> bool:
     ask = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
     listen = (
         ask
-        + f"s.bind(('{address}', 9)); print(flush=True); s.settimeout(2); print(len(s.recv(9000)))"
+        + f"s.bind(('{address}', 9)); print(flush=True); s.settimeout(1); print(len(s.recv(9000)))"
     )
     send = ask + f"s.setsockopt(0, 10, 2); s.sendto(bytes(8000), ('{address}', 9))"
     enter = ["nsenter", "--target", str(h2.pid), "--all", "python3", "-c", listen]
@@ -238,13 +241,50 @@ def test_a_killed_host_says_nothing_and_boots_with_what_was_written(host: Hosts)
     assert h1.run(EVERYTHING_STARTED).stdout.strip() == "running"
 
 
+def test_a_host_that_switched_itself_off_boots_again(host: Hosts) -> None:
+    h1 = host["h1"]
+    with pytest.raises(HostsError, match="h1: is on already"):
+        h1.boot()
+    before = h1.pid
+    h1.run("systemctl poweroff")
+    wait_until(lambda: not Path(f"/proc/{before}").exists(), "it is off")
+    h1.boot()
+    assert h1.ssh("hostname").stdout == "h1\n"
+
+
+@pytest.fixture
+def without_set_user_id(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system that is mounted as the one of temporary files often is."""
+    place = tmp_path / "nosuid"
+    place.mkdir()
+    options = ["-t", "tmpfs", "-o", "nosuid,nodev,size=1g", "tmpfs"]
+    subprocess.run(["mount", *options, str(place)], check=True, timeout=10)
+    yield place
+    subprocess.run(["umount", str(place)], check=True, timeout=10)
+
+
 def test_a_host_is_a_copy_where_the_kernel_cannot_layer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    without_set_user_id: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.hosts.disk._can_layer", lambda *_: False)
-    with debian_hosts(["h1"], tmp_path) as hosts:
-        assert hosts["h1"].ssh("sudo -n id -un", user="lab").stdout == "root\n"
-        assert (tmp_path / "h1/root/usr/sbin/sshd").exists()
+    with debian_hosts(["h1"], without_set_user_id / "hosts") as hosts:
+        assert not hosts["h1"].disk.layered
+        asked = hosts["h1"].ssh("sudo -n id -un", user="lab")
+        assert asked.stdout == "root\n", asked.stderr
+        assert (hosts["h1"].disk.root / "usr/sbin/sshd").exists()
+
+
+def test_kernel_settings_are_written_only_where_that_was_asked_for(
+    host: Hosts, tmp_path: Path
+) -> None:
+    with debian_hosts(["h2"], tmp_path / "kernel", kernel=True) as kernel:
+        for setting in ("/proc/sys/vm/swappiness", "/sys/kernel/mm/ksm/pages_to_scan"):
+            write_back = f"value=$(cat {setting}) && echo $value >{setting}"
+            assert kernel["h2"].run(write_back).returncode == 0
+            assert "Read-only file system" in host["h1"].run(write_back).stderr
+        kernel["h2"].kill()
+        kernel["h2"].boot()
+        assert kernel["h2"].run(write_back).returncode == 0
 
 
 def test_faults_of_privilege(host: Hosts) -> None:

@@ -7,41 +7,42 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from labctl.node import procfs
-from tests.hosts import Hosts, HostsError, cgroups, debian_hosts, network, numbers, sources, tree
+from tests.hosts import HostsError, cgroups, debian_hosts, network, numbers, tree
+from tests.hosts.disk import Disk
+from tests.hosts.rack import clear_leftovers
 from tests.system.conftest import interfaces
 from tests.system.processes import wait_until
 
 pytestmark = [pytest.mark.hosts, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PROJECT = Path(__file__).parents[2]
-UP_WITHIN_S, GONE_WITHIN_S = 240.0, 30.0
-ELSEWHERE = (
-    "/run/systemd/nspawn",
-    "/run/systemd/machines",
-    "/var/lib/machines",
-    tempfile.gettempdir(),
-)
+GONE_WITHIN_S = 30.0
+Traces = dict[str, Any]
+OURS = "labctl-hosts-*"
 
 
-def traces() -> dict[str, object]:
-    """What of this machine a session of hosts changes while it lives. Other sessions may live meanwhile."""
+def traces() -> Traces:
+    """What of this machine a session of hosts changes while it lives."""
     settings = Path("/proc/sys/net/ipv4/conf").glob("*/forwarding")
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    folders = ("/run/systemd/nspawn/propagate", "/run/systemd/machines", "/var/lib/machines")
     return {
         "interfaces": {name for name in interfaces() if name.startswith("lth")},
-        "mounts": {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()},
+        "mounts": [line for line in mounts if " /run " in line or str(tree.cache()) in line],
         "rules": {line for line in rules().splitlines() if "labctl" in line},
-        "forwarding": {path.parent.name: path.read_text() for path in settings if "lth" not in str(path)},
+        "forwarding": {p.parent.name: p.read_text() for p in settings if "lth" not in str(p)},
         "ip_forward": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
-        "control groups": {p for parent in cgroups.parents() for p in parent.glob("labctl-hosts-*")},
+        "control groups": {path for parent in cgroups.parents() for path in parent.glob(OURS)},
         "numbers": numbers.claimed(),
-        "folders": {path for folder in map(Path, ELSEWHERE) if folder.is_dir() for path in folder.iterdir()},
-    }  # fmt: skip
+        "folders": {p for name in (*folders, tempfile.gettempdir()) for p in Path(name).glob(OURS)},
+    }
 
 
 def rules() -> str:
@@ -53,41 +54,30 @@ def rules() -> str:
 def tree_of(pid: int) -> dict[int, int]:
     """A process and all that come from it, each with its start time."""
     found = {pid: procfs.start_time(pid)}
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found |= tree_of(int(child))
+    with suppress(OSError):  # it has ended meanwhile
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            found |= tree_of(int(child))
     return found
 
 
 def living(processes: dict[int, int]) -> list[int]:
-    return [pid for pid, started in processes.items() if procfs.start_time(pid) == started]
+    return [pid for pid, started in processes.items() if 0 != procfs.start_time(pid) == started]
 
 
 @pytest.fixture(autouse=True)
-def before() -> Iterator[dict[str, object]]:
+def before() -> Iterator[Traces]:
     """What there was; and nothing else may be there at the end."""
-    with debian_hosts_cleared():
-        found = traces()
+    clear_leftovers()
+    found = traces()
     yield found
     assert traces() == found
 
 
 @contextmanager
-def debian_hosts_cleared() -> Iterator[None]:
-    """Without what an earlier session left."""
-    for number in network.leftovers():
-        network.remove(number)
-    yield
-
-
-@contextmanager
-def command(folder: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
+def command() -> Iterator["subprocess.Popen[str]"]:
     """`python -m tests.hosts` with two hosts that are up."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.hosts", "2", *options],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(folder)},
+        [sys.executable, "-m", "tests.hosts", "2"], cwd=PROJECT, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None
@@ -106,10 +96,12 @@ def rack_of(process: "subprocess.Popen[str]") -> int:
 
 
 def command_line(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+    with suppress(OSError):  # it has ended meanwhile
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
-def test_an_end_leaves_nothing(tmp_path: Path, before: dict[str, object]) -> None:
+def test_an_end_leaves_nothing(tmp_path: Path, before: Traces) -> None:
     with debian_hosts(["h1", "h2"], tmp_path) as hosts:
         during = traces()
         assert all(
@@ -118,66 +110,86 @@ def test_an_end_leaves_nothing(tmp_path: Path, before: dict[str, object]) -> Non
         processes = tree_of(hosts.rack.pid)
         assert len(processes) > 10
         uplink = network._uplink()
-        assert during["forwarding"][uplink] == "1\n"  # type: ignore[index]
+        assert during["forwarding"][uplink] == "1\n"
     assert living(processes) == []
     assert traces() == before
 
 
-def test_hosts_that_do_not_come_up_leave_nothing(tmp_path: Path, before: dict[str, object]) -> None:
-    (tmp_path / "h2").write_text("in the way of a disk")
-    with pytest.raises((HostsError, OSError)), debian_hosts(["h1", "h2"], tmp_path):
-        pytest.fail("up, with a file where a folder must be")
+def test_hosts_that_do_not_come_up_leave_nothing(
+    tmp_path: Path, before: Traces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second has nothing to boot from."""
+    monkeypatch.setattr("tests.hosts.session.give_migration_address", without_init)
+    with (
+        pytest.raises(HostsError, match="h2: its boot ended"),
+        debian_hosts(["h1", "h2"], tmp_path, migration_addresses=True),
+    ):
+        pytest.fail("it is up, without anything to start")
     assert traces() == before
 
 
-def test_ctrl_c_leaves_nothing(tmp_path: Path, before: dict[str, object]) -> None:
-    with command(tmp_path) as process:
+def without_init(disk: Disk, address: str) -> None:
+    if disk.folder.name == "h2":
+        disk.put("usr/lib/systemd/systemd", "not a program", mode=0o644)
+
+
+def test_disks_go_and_what_was_said_stays(tmp_path: Path) -> None:
+    with debian_hosts(["h1"], tmp_path) as hosts:
+        assert hosts.inventory.parent == tmp_path
+        assert (tmp_path / "h1/disk").exists()
+    kept = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert kept == {"inventory.yml", "key", "key.pub", "known_hosts", "console.log"}
+    with pytest.raises(ValueError, match="not empty"), debian_hosts(["h1"], tmp_path):
+        pytest.fail("made where there is something")
+
+
+def test_ctrl_c_leaves_nothing(before: Traces) -> None:
+    with command() as process:
         processes = tree_of(process.pid)
+        assert traces()["folders"] != before["folders"]
         process.send_signal(signal.SIGINT)
         assert process.wait(GONE_WITHIN_S) == 0
     assert living(processes) == []
     assert traces() == before
-    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_maker_that_is_killed_leaves_nothing(tmp_path: Path, before: dict[str, object]) -> None:
-    with command(tmp_path) as process:
+def test_a_maker_that_is_killed_leaves_nothing(before: Traces) -> None:
+    with command() as process:
         processes = tree_of(process.pid)
         process.kill()
         wait_until(lambda: not living(processes), "all processes gone", GONE_WITHIN_S)
         wait_until(lambda: traces() == before, "all traces gone", GONE_WITHIN_S)
 
 
-def test_a_rack_that_is_killed_takes_the_hosts_with_it(tmp_path: Path) -> None:
+def test_a_rack_that_is_killed_takes_the_hosts_with_it(before: Traces) -> None:
     """What it cannot take back any more, the next session does."""
-    with command(tmp_path) as process:
+    with command() as process:
         processes = tree_of(process.pid)
-        rack = rack_of(process)
-        os.kill(rack, signal.SIGKILL)
+        os.kill(rack_of(process), signal.SIGKILL)
         process.kill()
         wait_until(lambda: not living(processes), "all processes gone", GONE_WITHIN_S)
-    left = network.leftovers()
-    assert len(left) == 1, "a killed rack has nobody to take its bridges back"
-    assert left[0].table in rules()
-    with debian_hosts(["h1"], tmp_path / "next"):
-        assert left[0] not in network.leftovers()
-        assert rules().count("table ip labctl_hosts") == 1
+    left = traces()
+    for what in ("interfaces", "rules", "control groups", "folders"):
+        assert left[what] != before[what], "nobody was left to take it back"
+    assert left["mounts"] == before["mounts"]
+    with debian_hosts(["h1"]) as hosts:
+        assert network.leftovers() == []
+        assert hosts.folder.is_dir()
+        assert len(traces()["folders"]) == len(before["folders"]) + 1
+        assert len(traces()["rules"]) == len(before["rules"]) + 1
+    assert traces() == before
 
 
-def test_two_sessions_at_once(tmp_path: Path, before: dict[str, object]) -> None:
+def test_two_sessions_at_once(tmp_path: Path, before: Traces) -> None:
     with debian_hosts(["h1"], tmp_path / "b") as b:
         with debian_hosts(["h1"], tmp_path / "a") as a:
             assert a.rack.number != b.rack.number
             assert a["h1"].address != b["h1"].address
             assert a["h1"].ssh("hostname").stdout == b["h1"].ssh("hostname").stdout == "h1\n"
-        mirror(b)
+        # The way to package mirrors is open still: the other session did not close it.
+        done = b["h1"].run("apt-get update --error-on=any", within_s=120)
+        assert done.returncode == 0, done.stderr
     assert traces() == before
-
-
-def mirror(hosts: Hosts) -> None:
-    """The way to package mirrors is open still: the other session did not close it."""
-    done = hosts["h1"].run("apt-get update --error-on=any", within_s=120)
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_tree_that_was_not_finished_is_made_anew(
@@ -187,8 +199,13 @@ def test_a_tree_that_was_not_finished_is_made_anew(
         monkeypatch.setenv(tree.VARIABLE, str(tmp_path))
         unfinished = tmp_path / f"{made.name}.new"
         unfinished.mkdir()
-        of_another_recipe = tmp_path / f"{sources.SUITE}-0123456789ab"
-        of_another_recipe.mkdir()
+        recent, old, foreign = (
+            tmp_path / name for name in ("bookworm-0123456789ab", "bookworm-ba9876543210", "else")
+        )
+        for path in (recent, old, foreign):
+            path.mkdir()
+            path.with_suffix(".lock").touch()
+        os.utime(old.with_suffix(".lock"), (0, 0))
         asked: list[tuple[str, ...]] = []
 
         def copy_instead(*command: str, within_s: float = 30) -> str:
@@ -205,4 +222,4 @@ def test_a_tree_that_was_not_finished_is_made_anew(
                 pytest.fail("a tree of which the half is missing")
             assert not (tmp_path / made.name).exists()
         assert [command[0] for command in asked] == ["debootstrap"] * 2
-        assert not of_another_recipe.exists()
+        assert [path.exists() for path in (recent, old, foreign)] == [True, False, True]

@@ -50,7 +50,7 @@ def way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     books.mkdir()
     record = tmp_path / "records"
     record.mkdir()  # the caller's own, whatever root writes in it
-    for name, tasks_from in ((provision.PLAYBOOK, "main"), (provision.WAY_BACK, "remove")):
+    for name, tasks_from in ((provision.EMBEDDED, "main"), (provision.WAY_BACK, "remove")):
         (books / name).write_text(
             f"""
 - hosts: hypervisors

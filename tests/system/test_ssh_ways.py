@@ -71,7 +71,7 @@ def test_a_node_acts_as_root(hosts: Hosts) -> None:
     host.open()
     node = host.start("host")
     hello = node.call("hello", lock=True, share=False, user="somebody")
-    assert hello["host"]["uid"] == 0
+    assert hello["host"]["agent"]["uid"] == 0
     assert node.call("host.trial_user", name=None)["uid"] == 1000
     node.close()
     host.close()

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 import labctl
 from labctl import api
 from labctl.campaign import Campaign, Capabilities, load_campaign, make_plan
+from labctl.cli import lab
 from labctl.cli.app import app
 from labctl.cli.console import brief, some
 from labctl.cli.logs import set_up, thread_died
@@ -25,7 +27,7 @@ from labctl.cli.root import hoisted
 from labctl.cli.run import quickstart
 from labctl.controller import Summary
 from labctl.doctor import Finding
-from labctl.errors import LabctlError, LabError, LabHeld, PlanChanged
+from labctl.errors import LabctlError, LabError, LabHeld, PlanChanged, ProvisionError
 from labctl.events import (
     AttemptInterrupted,
     Event,
@@ -37,6 +39,7 @@ from labctl.events import (
     TrialEnded,
     TrialStarted,
 )
+from labctl.faults import ASKS
 from labctl.lab import checking
 from labctl.playbook import TaskEvent
 from labctl.provision import ProvisionResult
@@ -403,6 +406,33 @@ def test_lab_check_and_clean(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Said("lab", "clean", "local", "--json").json() == left
 
 
+def test_a_password_that_sudo_wants_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On hosts it turns out only there; with nobody to ask, Ansible's fault is the answer."""
+    wanted = ProvisionError(f"2 hosts failed\nh1: {ASKS}", mend="set it")
+
+    def play(name: str, *, become_password: str | None, check: bool) -> ProvisionResult:
+        if become_password != "secret":
+            raise wanted
+        return ProvisionResult(hosts=[name])
+
+    asked: list[str] = []
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        return "secret"
+
+    monkeypatch.setattr("getpass.getpass", answer)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(ProvisionError):
+        lab._Asking(partial(play, "h1", become_password=None))(check=True)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    playing = lab._Asking(partial(play, "h1", become_password=None))
+    assert [playing(check=check).hosts for check in (True, False)] == [["h1"], ["h1"]]
+    assert asked == ["sudo's password on the lab's hosts: "]
+    with pytest.raises(ProvisionError):  # one that is wrong is not asked for again
+        lab._Asking(partial(play, "h1", become_password="wrong"))(check=True)
+
+
 def test_provision_shows_what_it_would_change_and_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[dict[str, Any]] = []
     would = [TaskEvent("here", "Install QEMU", "qemu", "changed", "qemu-system-x86")]
@@ -425,7 +455,7 @@ def test_provision_shows_what_it_would_change_and_asks(monkeypatch: pytest.Monke
     calls.clear()
     said = Said("lab", "provision", "local", "--yes", "--diff")
     assert (said.status, said.out) == (0, "local: 1 task changed anything\n")
-    assert calls == [{"diff": True, "become_password": None}]
+    assert calls == [{"diff": True, "limit": None, "become_password": None}]
     assert "here: qemu: Install QEMU: changed" in said.err
     assert Said("-q", "lab", "provision", "local", "--yes").err == ""
 

@@ -45,6 +45,12 @@ def test_a_folder_is_a_lab_too(tmp_path: Path) -> None:
     assert read_lab(str(folder)).name == "rack"
 
 
+def test_a_group_may_be_made_of_groups(tmp_path: Path) -> None:
+    path = tmp_path / "rack.ini"
+    path.write_text("[east]\na\nb\n[west]\nb\nc\n[hypervisors:children]\neast\nwest\n")
+    assert read_lab(str(path)).hypervisors == ("a", "b", "c")
+
+
 def test_a_script_is_a_lab_too(tmp_path: Path) -> None:
     """Anything that `ansible-inventory --list` can print: Vagrant, a cloud."""
     listing = {"hypervisors": {"hosts": ["one"]}, "_meta": {"hostvars": {"one": {"x": 1}}}}

@@ -98,9 +98,14 @@ def clock() -> int:
 
 def test_counters_of_a_process_and_of_one_that_has_ended() -> None:
     with (
-        subprocess.Popen(["sleep", "30"]) as process,
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
         closing(procfs.ProcessCounters(process.pid)) as counters,
     ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"!")
+        process.stdin.flush()
+        assert process.stdout.read(1) == b"!", "it has used the CPU"
         counters.relist()
         ((tid, said),) = counters.threads()
         assert tid == process.pid

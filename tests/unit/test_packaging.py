@@ -69,6 +69,10 @@ def test_the_wheel_holds_all_that_a_trial_needs(wheel: Path) -> None:
         "labctl/_data/playbooks/unprovision.yml",
         "labctl/_data/playbooks/roles/qemu/tasks/main.yml",
         "labctl/_data/playbooks/roles/packages/files/unneeded.sh",
+        "labctl/_data/playbooks/roles/settings/library/host_settings.py",
+        # A link to the agent's own, in a checkout.
+        "labctl/_data/playbooks/roles/host_facts/module_utils/labctl_node/describe/__init__.py",
+        "labctl/_data/inventory/example/hosts.yml",
         "labctl/_data/campaigns/quickstart.yaml",
         "labctl/py.typed",
     } <= names
