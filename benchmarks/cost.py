@@ -33,7 +33,7 @@ class Cost:
 
     seconds: float
     cpu_share: Mapping[str, float]
-    """of one core, by node: source, destination, observer"""
+    """of one core, by node"""
     gaps: Mapping[tuple[str, str], Gaps]
     """by side and kind of sample"""
     beats_per_s: float
@@ -71,19 +71,28 @@ def gaps(raw: RawTrial, side: str, kind: str, since_ns: int, until_ns: int) -> G
     return Gaps(float(np.median(found)), float(np.percentile(found, 99)), len(begun))
 
 
-def of_trial(
-    pair: Pair, cell: Cell, timing: TimingSpec, direction: str = "forward"
-) -> tuple[Cost, RawTrial]:
-    """Run a trial; the cost from the begin of its migration until the source stops, or its limit.
-
-    Take a cell that does not converge: the window then is as long as its limit.
-    """
+def nodes(pair: Pair, direction: str) -> dict[str, int]:
+    """The processes of a pair's nodes, where all of them run on this machine as it knows them: the embedded lab."""
     source, destination = pair.ends(direction)
-    pids = {
+    return {
         "source": int(source.node.hello["pid"]),
         "destination": int(destination.node.hello["pid"]),
         "observer": int(pair.watch(direction).observer.hello["pid"]),
     }
+
+
+def of_trial(
+    pair: Pair,
+    cell: Cell,
+    timing: TimingSpec,
+    direction: str = "forward",
+    pids: Mapping[str, int] | None = None,
+) -> tuple[Cost | None, RawTrial]:
+    """Run a trial; the cost from the begin of its migration until the source stops, or its limit; None when it did not begin.
+
+    Take a cell that does not converge: the window then is as long as its limit. `pids`: of whom, by name; None: `nodes`.
+    """
+    pids = nodes(pair, direction) if pids is None else pids
     meters: list[CpuMeter] = []
     spent: dict[str, int] = {}
     window: list[int] = []
@@ -98,6 +107,8 @@ def of_trial(
 
     trial = TrialRun(cell, timing, pair, direction, stop=threading.Event(), on_state=entered)
     raw = trial.run()
+    if not window:
+        return None, raw
     begin_ns, end_ns = window[0], window[-1]
     elapsed_ns = end_ns - begin_ns
     beats = beats_frame(raw.beats, raw.vcpus)

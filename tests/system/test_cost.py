@@ -25,7 +25,8 @@ def test_sampling_and_beats_cost_a_tenth_of_a_core_at_most(pair: Pair) -> None:
     (cell,) = expand(asked)
     for _ in range(BUSY_TRIES):
         found, raw = cost.of_trial(pair, cell, asked.timing)
-        if raw.outcome == "invalid_load":
+        if found is None:
+            assert raw.outcome == "invalid_load", raw.reason
             continue
         print(cost.table(found))
         assert raw.outcome == "not_converged", raw.reason
@@ -37,4 +38,4 @@ def test_sampling_and_beats_cost_a_tenth_of_a_core_at_most(pair: Pair) -> None:
         if cheap and even and found.beats_per_s > 1000:
             break
     else:
-        pytest.fail(cost.table(found))
+        pytest.fail(cost.table(found) if found else "the machine is too busy for the load")

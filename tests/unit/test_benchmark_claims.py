@@ -7,10 +7,11 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import bare, blackout, capture, dirty, load, rates, sampling, total_time
+from benchmarks import bare, blackout, capture, cost, dirty, load, rates, sampling, total_time
 from benchmarks.claim import NotMeasured
 from benchmarks.cost import KINDS, Cost, Gaps
 from benchmarks.overhead import overhead_s
@@ -212,13 +213,33 @@ def test_overhead_is_what_is_neither_migration_nor_declared() -> None:
 
 def test_sampling_is_told_by_node_side_and_kind() -> None:
     gaps = {(side, kind): Gaps(10.0, 12.0, 500) for side in sampling.SIDES for kind in KINDS}
-    cost = Cost(5.0, {"source": 0.05, "destination": 0.04, "observer": 0.2}, gaps, 1990.0)
-    rows = {row.name: row for row in sampling.rows([cost] * 6)}
+    found = Cost(5.0, {"source": 0.05, "destination": 0.04, "observer": 0.2}, gaps, 1990.0)
+    rows = {row.name: row for row in sampling.rows([found] * 6)}
     assert rows["cpu-source"].value == pytest.approx(5.0)
     assert rows["cpu-source"].passed
     assert rows["cpu-observer"].passed is False
     assert rows["gap-source-migrate"].value == 12.0
     assert "p50 10.00 ms" in rows["gap-source-migrate"].note
+
+
+def test_a_trial_that_never_migrates_has_no_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Busy:
+        """A trial on a machine that is too busy for its load."""
+
+        def __init__(self, *_args: Any, on_state: Any, **_more: Any) -> None:
+            self.enter = on_state
+
+        def run(self) -> str:
+            for state in ("prepare", "boot", "fill", "baseline", "closed"):
+                self.enter(state, 1)
+            return "invalid_load"
+
+    monkeypatch.setattr(cost, "TrialRun", Busy)
+    asked = sampling.campaign()
+    (cell,) = expand(asked)
+    nobody: Any = None
+    found: Any = cost.of_trial(nobody, cell, asked.timing, pids={"source": os.getpid()})
+    assert found == (None, "invalid_load")
 
 
 def test_the_page_in_the_docs_is_that_of_its_json() -> None:
