@@ -36,7 +36,7 @@ setup: $(DONE)/lab
 test: $(DONE)/lab $(DONE)/dev $(DONE)/browser
 	@pytest
 
-bench: $(DONE)/lab
+bench: $(DONE)/lab $(DONE)/browser
 	@python -m benchmarks $(subst $(COMMA), ,$(ONLY))
 
 check: lint $(DONE)/labctl

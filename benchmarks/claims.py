@@ -1,6 +1,18 @@
 """Every claim, in the order of the table."""
 
-from benchmarks import blackout, dirty, memory, rates, sampling, start, total_time, wire
+from benchmarks import (
+    blackout,
+    dirty,
+    memory,
+    pairs,
+    provisioning,
+    rates,
+    sampling,
+    ssh,
+    start,
+    total_time,
+    wire,
+)
 from benchmarks.claim import Claim
 
 CLAIMS: tuple[Claim, ...] = (
@@ -12,4 +24,7 @@ CLAIMS: tuple[Claim, ...] = (
     sampling.CLAIM,
     memory.CLAIM,
     start.CLAIM,
+    provisioning.CLAIM,
+    ssh.CLAIM,
+    pairs.CLAIM,
 )

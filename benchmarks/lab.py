@@ -1,4 +1,5 @@
-"""The embedded lab for measurements: a guest that runs for as long as it is needed, and a campaign's trials one at a time.
+"""A lab for measurements, the embedded one unless told: a guest that runs for as long as it is needed, and a campaign's trials
+one at a time.
 
 Both go through the code that a run goes through; nothing here starts a QEMU in a way of its own.
 """
@@ -34,18 +35,19 @@ from labctl.results.schema import Outcome, TrialRecord
 
 MIB = 1 << 20
 GIB = 1 << 30
+EMBEDDED = "local"
 
 
 @contextmanager
-def opened(*campaigns: Campaign) -> Iterator[Lab]:
-    """The embedded lab, its QEMUs asked about what the campaigns need. LabError, LabHeld."""
+def opened(*campaigns: Campaign, name: str = EMBEDDED) -> Iterator[Lab]:
+    """A lab, its QEMUs asked about what the campaigns need. LabError, LabHeld."""
     cells = [cell for campaign in campaigns for cell in expand(campaign)]
-    with open_lab("local", f"benchmarks-{os.getpid()}", questions=Questions.about(cells)) as lab:
+    with open_lab(name, f"benchmarks-{os.getpid()}", questions=Questions.about(cells)) as lab:
         yield lab
 
 
 def pair_of(lab: Lab) -> Pair:
-    """The one pair of the embedded lab."""
+    """The one pair of a lab that has one."""
     (pair,) = lab.pairs.values()
     return pair
 
@@ -118,18 +120,19 @@ class Ran:
 
 class Trials:
     """A campaign's trials, run when they are asked for, by the controller and into a results directory that goes when
-    this does. A context manager; entering it raises NotMeasured when this machine cannot run one of them.
+    this does. A context manager; entering it raises NotMeasured when the lab cannot run one of them.
     """
 
-    def __init__(self, campaign: Campaign) -> None:
+    def __init__(self, campaign: Campaign, lab: str = EMBEDDED) -> None:
         self._campaign = campaign
+        self._name = lab
         self._ending = ExitStack()
         self.invalid_loads = 0
         """trials that did not count, since the machine was too busy for their load"""
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            self._lab = opening.enter_context(opened(self._campaign))
+            self._lab = opening.enter_context(opened(self._campaign, name=self._name))
             capabilities = {name: pair.capabilities() for name, pair in self._lab.pairs.items()}
             self.plan = make_plan(self._campaign, capabilities)
             if refused := {t.cell: t.reason for t in self.plan.trials if not t.supported}:

@@ -21,19 +21,18 @@ SIDES = ("source", "destination")
 _LIMIT_S = 5
 _TRIAL_S = _LIMIT_S + 3.5
 
-CAMPAIGN = f"""
+
+def campaign(bandwidth: str = "1Gbit/s") -> Campaign:
+    """A migration that does not converge, so that it is measured for as long as its limit."""
+    text = f"""
 name: sampling
 guest: {{memory: 256MiB, working_set: 128MiB, write_rate: 400MiB/s}}
-link: {{bandwidth: 1Gbit/s}}
+link: {{bandwidth: {bandwidth}}}
 algorithm: precopy
 limits: {{total_time: {_LIMIT_S}s, downtime: 30ms}}
 timing: {{baseline: 500ms, settle: 300ms}}
 """
-
-
-def campaign() -> Campaign:
-    """A migration that does not converge, so that it is measured for as long as its limit."""
-    return parse_campaign(CAMPAIGN, "sampling.yaml")
+    return parse_campaign(text, "sampling.yaml")
 
 
 def measure(tell: Tell) -> Iterator[Row]:

@@ -11,14 +11,30 @@ from typing import Any
 
 import pytest
 
-from benchmarks import bare, blackout, capture, cost, dirty, load, rates, sampling, total_time
+from benchmarks import (
+    agents,
+    bare,
+    blackout,
+    capture,
+    cost,
+    dirty,
+    hosts,
+    load,
+    pairs,
+    provisioning,
+    rates,
+    sampling,
+    ssh,
+    total_time,
+)
 from benchmarks.claim import NotMeasured
 from benchmarks.cost import KINDS, Cost, Gaps
 from benchmarks.overhead import overhead_s
 from benchmarks.pauses import Measured, Pause
 from benchmarks.programs import answer
 from benchmarks.rates import Point
-from labctl.campaign import expand
+from benchmarks.rows import Row
+from labctl.campaign import PlannedTrial, expand, make_plan
 from labctl.campaign.specs import working_set_room
 
 ETHERNET, IPV4, TCP = 14, 20, 32
@@ -200,15 +216,23 @@ class TestTotalTime:
         assert len(expand(asked)) == 1
 
 
+class FakeRan:
+    """A trial of three seconds' migration."""
+
+    def __init__(self, wall_s: float) -> None:
+        self.wall_s = wall_s
+
+    def figure(self, _name: str) -> float:
+        return 3000.0
+
+
+def ran(wall_s: float) -> Any:
+    return FakeRan(wall_s)
+
+
 def test_overhead_is_what_is_neither_migration_nor_declared() -> None:
-    class Ran:
-        wall_s = 5.0
-
-        def figure(self, _name: str) -> float:
-            return 3000.0
-
     timing = total_time.campaign().timing
-    assert overhead_s(Ran(), timing) == pytest.approx(2.0 - timing.baseline_s - timing.settle_s)  # type: ignore[arg-type]
+    assert overhead_s(ran(5.0), timing) == pytest.approx(2.0 - timing.baseline_s - timing.settle_s)
 
 
 def test_sampling_is_told_by_node_side_and_kind() -> None:
@@ -240,6 +264,136 @@ def test_a_trial_that_never_migrates_has_no_cost(monkeypatch: pytest.MonkeyPatch
     nobody: Any = None
     found: Any = cost.of_trial(nobody, cell, asked.timing, pids={"source": os.getpid()})
     assert found == (None, "invalid_load")
+
+
+class TestConnections:
+    """What `ss` says, one line a connection."""
+
+    OURS = (
+        'ESTAB 0 0 198.18.0.1:33496 198.18.0.11:22 users:(("python",pid=71,fd=9)) cubic mss:1448 '
+        "bytes_sent:124100 bytes_retrans:36 bytes_acked:124064 bytes_received:8537 segs_out:90"
+    )
+    OTHER = OURS.replace("pid=71,", "pid=711,").replace("124100", "5")
+
+    def test_the_bytes_are_those_of_this_process(self) -> None:
+        assert hosts.bytes_of(f"{self.OTHER}\n{self.OURS}\n", 71) == (124100, 8537)
+
+    @pytest.mark.parametrize(
+        ("said", "fault"),
+        [
+            (OTHER, "0 connections"),
+            (f"{OURS}\n{OURS}", "2 connections"),
+            (OURS.replace("bytes_sent", "sent"), "no bytes"),
+        ],
+    )
+    def test_anything_but_one_is_not_guessed_at(self, said: str, fault: str) -> None:
+        with pytest.raises(NotMeasured, match=fault):
+            hosts.bytes_of(said, 71)
+
+
+class TestProvisioning:
+    def starts(self) -> list[provisioning.Start]:
+        first = provisioning.Start(True, 140 * 1024, 8 * 1024, 108 * 1024, 3.0)
+        later = provisioning.Start(False, 32 * 1024, 8 * 1024, 0, 2.5)
+        return [first, first, later, later]
+
+    def test_the_agent_is_told_where_it_was_sent(self) -> None:
+        empty = [hosts.Provisioned(40.0, 32), hosts.Provisioned(50.0, 32)]
+        again = [hosts.Provisioned(14.0, 0), hosts.Provisioned(12.0, 2)]
+        rows = {row.name: row for row in provisioning.rows(empty, again, self.starts())}
+        assert (rows["empty"].value, rows["empty"].note) == (45.0, "changes: 32")
+        assert (rows["again"].value, rows["again"].note) == (13.0, "changes: 0, 2")
+        assert (rows["sent-first"].value, rows["sent-first"].n) == (140.0, 2)
+        assert "108.0 KiB of it the agent" in rows["sent-first"].note
+        assert rows["sent-again"].value == 32.0
+        assert "agent" not in rows["sent-again"].note
+
+    def test_what_was_not_seen_has_no_figure(self) -> None:
+        done = [hosts.Provisioned(40.0, 32)]
+        *_, first, again = provisioning.rows(done, done, self.starts()[:2])
+        assert first.value == 140.0
+        assert again.value is None
+
+
+class TestSsh:
+    def rows(self, *more_s: float) -> dict[str, Row]:
+        triples = [
+            {"embedded": ran(5.0), "embedded_again": ran(5.2), "ssh": ran(5.1 + more)}
+            for more in more_s
+        ]
+        return {row.name: row for row in ssh.rows(triples, ssh.campaign().timing)}
+
+    def test_it_is_beside_the_mean_of_the_two_others(self) -> None:
+        rows = self.rows(*[0.3] * 6)
+        assert rows["more"].value == pytest.approx(0.3)
+        assert rows["more"].passed
+        assert rows["aa"].value == pytest.approx(0.2)
+        assert rows["overhead"].value == pytest.approx(5.4 - 3.0 - 0.8)
+
+    def test_its_interval_is_held_to_the_limit(self) -> None:
+        more = self.rows(*[0.3] * 5, *[1.9] * 4)["more"]
+        assert more.value == pytest.approx(0.3)
+        assert more.passed is False
+
+    def test_a_trial_that_does_not_reach_its_load_does_not_count(self) -> None:
+        class Trials:
+            plan = make_plan(ssh.campaign())
+            invalid_loads = 0
+
+            def run(self, planned: PlannedTrial) -> Any:
+                self.invalid_loads += planned.block != 2
+                return ran(5.0) if planned.block == 2 else None
+
+        busy: Any = Trials()
+        turns = ssh.Turns(busy)
+        assert turns.next().wall_s == 5.0
+        with pytest.raises(NotMeasured, match="19 trials did not reach their load"):
+            turns.next()
+
+
+def test_the_agents_of_a_host_are_added_up() -> None:
+    shares = {"source": 0.04, "source beats": 0.03, "destination": 0.05, "destination beats": 0.06}
+    found = [Cost(5.0, shares, {}, 1990.0)] * 6
+    source, destination = agents.rows(agents.QUIET, found)
+    assert source.value == pytest.approx(7.0)
+    assert source.passed
+    assert "4.0 % and 3.0 %" in source.note
+    assert destination.value == pytest.approx(11.0)
+    assert destination.passed is False
+    assert all(row.passed is None for row in agents.rows(agents.BUSY, found))
+
+
+def test_each_lab_has_trials_for_every_triple() -> None:
+    asked = ssh.campaign()
+    assert asked.warmups == 0
+    assert asked.repetitions > 2 * ssh.TRIPLES
+
+
+class TestPairs:
+    def run(self, wall_s: float, *trials_s: float) -> pairs.Run:
+        return pairs.Run(("h1-h2",), wall_s, trials_s, tuple(5.6 for _ in trials_s))
+
+    def test_two_pairs_that_halve_the_time_are_wholly_used(self) -> None:
+        one, two = self.run(16.0, 8.0, 8.0), self.run(8.0, 8.0, 8.0)
+        share, again = pairs.rows([(one, two)] * 6)
+        assert share.value == pytest.approx(1.0)
+        assert again.value == pytest.approx(1.0)
+        assert "a trial alone takes 8.00 s, of which 5.60 s the link" in share.note
+
+    def test_one_pair_that_is_not_used_is_half(self) -> None:
+        share, _ = pairs.rows([(self.run(16.0, 8.0, 8.0), self.run(16.0, 8.0, 8.0))] * 6)
+        assert share.value == pytest.approx(0.5)
+
+    def test_a_pair_alone_is_compared_with_the_other(self) -> None:
+        two = self.run(8.0, 8.0, 8.0)
+        _, again = pairs.rows([(self.run(10.0, 5.0), two), (self.run(12.0, 6.0), two)] * 3)
+        assert again.value == pytest.approx(1.2)
+        assert again.n == 3
+
+    def test_a_plan_has_a_block_for_each_pair(self) -> None:
+        asked = pairs.campaign()
+        assert asked.repetitions % 2 == 0
+        assert len(expand(asked)) == 1
 
 
 def test_the_page_in_the_docs_is_that_of_its_json() -> None:
