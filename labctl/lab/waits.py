@@ -6,6 +6,8 @@ HELLO_S: Final = 15.0
 """a node answers after its process was started"""
 CONNECT_S: Final = 10.0
 """a host answers, shows its key, and lets us in: each"""
+HANG_UP_S: Final = 5.0
+"""the thread that reads a connection sees that it was closed"""
 BOOTSTRAP_S: Final = 20.0
 """a host's Python and sudo are tried; the agent is written there"""
 ALIVE_EVERY_S: Final = 2.0

@@ -1,13 +1,12 @@
 """One host, from outside: where it is, a shell on it, its power and its cables."""
 
-import shlex
 import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.hosts.commands import HostsError
+from tests.hosts.commands import HostsError, completed
 from tests.hosts.control import RackProcess
 from tests.hosts.disk import Disk
 
@@ -59,7 +58,7 @@ class Host:
         """A shell command on it as root, whatever its network and its sshd are doing. The exit status is the caller's to judge."""
         self._need_power()
         enter = ["nsenter", "--target", str(self.pid), "--all"]
-        return _run([*enter, "env", "-i", *_ENVIRONMENT, "sh", "-c", command], said, within_s)
+        return completed([*enter, "env", "-i", *_ENVIRONMENT, "sh", "-c", command], said, within_s)
 
     def ssh(
         self,
@@ -70,7 +69,7 @@ class Host:
         within_s: float = _COMMAND_WITHIN_S,
     ) -> "subprocess.CompletedProcess[str]":
         """A shell command on it over SSH; the host's key must be the known one."""
-        return _run([*self.ssh_command(user), command], said, within_s)
+        return completed([*self.ssh_command(user), command], said, within_s)
 
     def ssh_command(self, user: str = "root") -> list[str]:
         """The command that opens a shell on it."""
@@ -125,20 +124,3 @@ def boot(hosts: list[Host]) -> None:
             raise HostsError(f"{host.name}: kernel settings: {failed.stderr.strip()}")
     for host in hosts:
         host.wait_for_ssh()
-
-
-def _run(
-    command: list[str], said: str | None, within_s: float
-) -> "subprocess.CompletedProcess[str]":
-    try:
-        return subprocess.run(
-            command,
-            input=said,
-            stdin=subprocess.DEVNULL if said is None else None,
-            capture_output=True,
-            text=True,
-            timeout=within_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise HostsError(f"{shlex.join(command)}: not done within {within_s:g} s") from None

@@ -28,7 +28,7 @@ WORKS: dict[str, dict[str, Any]] = {
     "postcopy": {"kind": "postcopy", "preempt": True, "max_postcopy_bandwidth": "100MiB/s"},
     "hybrid-passes": {"kind": "hybrid", "switch": {"after_passes": 2}, "xbzrle_cache": "16MiB"},
 }
-"""what every version can do, but for postcopy where it loses writes"""
+"""what every version can do, but for what has postcopy on where that loses writes"""
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, tuple[str, str]]]] = {
     "multifd-postcopy": (
         {"kind": "postcopy", "multifd_channels": 2},
@@ -108,7 +108,7 @@ def test_what_is_allowed_works(version: str, name: str, pair: Pair) -> None:
     # zlib sends some 20 MiB/s here: a machine that writes as fast does not converge.
     slow = {"guest": {"write_rate": "4MiB/s"}} if name == "multifd-zlib" else {}
     asked = asked_of(version, WORKS[name], **slow)
-    if version == "11.1" and WORKS[name]["kind"] == "postcopy":
+    if version == "11.1" and WORKS[name]["kind"] in ("postcopy", "hybrid"):
         assert rule_for(pair, asked) == "postcopy-loses-writes"
         return
     assert rule_for(pair, asked) is None
@@ -155,7 +155,8 @@ def test_writes_are_lost_where_the_rule_says_so_and_not_beside_it(pair: Pair) ->
         return any("memory differs" in (run_trial(pair, asked).reason or "") for _ in range(trials))
 
     assert lost("11.1", "postcopy", LOSSES_SHOWN_WITHIN)
-    assert not lost("11.1", "hybrid", 4)
+    # A hybrid loses too, in one of six: which this many trials would show now and then only.
+    assert not lost("11.1", "precopy", 4)
     assert not lost("10.0", "postcopy", 4)
 
 

@@ -62,9 +62,13 @@ def hang_up(connection: "Connection") -> None:
     from paramiko import SSHException
 
     while connection is not None:
+        transport = connection.client.get_transport()
         with suppress(OSError, SSHException, EOFError):
             connection.close()
             connection.client.close()  # one that was refused is no connection to Fabric
+        # While its thread still listens, the kernel keeps the closed socket's connection up.
+        if transport is not None and transport.is_alive():
+            transport.join(waits.HANG_UP_S)
         gateway = connection.gateway
         connection = None if isinstance(gateway, str) else gateway
 
