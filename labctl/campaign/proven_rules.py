@@ -85,8 +85,8 @@ PROVEN_RULES: tuple[Rule, ...] = (
         "11.1.3 synchronises its dirty bitmap again as the migration begins, and some twenty times a "
         "second from then on, when postcopy is on. What the guest wrote within some 50 ms of that "
         "beginning can be lost, and the guest goes on with older pages: in most migrations that switched "
-        "within the first pass, and in one of six that switched after a whole one, where such a page was "
-        "not written again. None was lost in precopy without `postcopy-ram`, nor by 10.0.13. It was not "
+        "within the first pass, and in some that switched after a whole one, where such a page was not "
+        "written again. None was lost in precopy without `postcopy-ram`, nor by 10.0.13. It was not "
         "tried under KVM, which was not at hand.",
         "use KVM, or an older QEMU.",
         by_ends=Breaks(

@@ -155,7 +155,7 @@ def test_writes_are_lost_where_the_rule_says_so_and_not_beside_it(pair: Pair) ->
         return any("memory differs" in (run_trial(pair, asked).reason or "") for _ in range(trials))
 
     assert lost("11.1", "postcopy", LOSSES_SHOWN_WITHIN)
-    # A hybrid loses too, in one of six: which this many trials would show now and then only.
+    # A hybrid loses too, but not so often that this many trials would show it.
     assert not lost("11.1", "precopy", 4)
     assert not lost("10.0", "postcopy", 4)
 
