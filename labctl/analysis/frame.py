@@ -1,16 +1,21 @@
 """Frames: one row a trial, and one row a cell."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from labctl.analysis.metrics import METRICS, with_ratios
+from labctl.analysis import statistics
+from labctl.analysis.metrics import BY_COLUMN, METRICS, with_derived
 from labctl.results.frame import frame_columns, run_frame
 from labctl.results.schema import Outcome
 
-__all__ = ["factors_of", "run_frame", "summary"]
+__all__ = ["ENDINGS", "factors_of", "run_frame", "summary"]
 
 _SUMMARISED = tuple(metric.column for metric in METRICS)
+ENDINGS = ("", "_low", "_high", "_min", "_max", "_n", "_mean", "_p95", "_p99")
+"""What stands for each figure of a cell: see `summary`."""
 
 
 def factors_of(frame: pd.DataFrame) -> list[str]:
@@ -21,41 +26,83 @@ def factors_of(frame: pd.DataFrame) -> list[str]:
 
 
 def summary(frame: pd.DataFrame, columns: Sequence[str] = _SUMMARISED) -> pd.DataFrame:
-    """One row a cell, in the order of the plan: what came of its trials, and each figure's range.
+    """One row a cell, in the order of the plan: what came of its trials, and each figure with its interval.
 
-    Columns: cell, algorithm, transport, the factors; `trials`; the number of each outcome;
-    `outlasted_ms`, the shortest time after which a trial of it was given up (NaN when none was);
-    and for each of `columns` its median, and with the endings `_min`, `_max` and `_n` the range and
-    the number of trials it rests on. Those are the completed ones alone: what did not converge is
-    right-censored, so it is counted and never averaged in. A median of fewer than six trials has no
-    interval to go with it: show the range and the points.
+    Columns: cell, algorithm, transport, the factors; `trials`; the number of each outcome; `completion`, the share of the
+    migrations that completed, with `_low` and `_high`; `outlasted_ms`, the shortest time after which a trial of it was
+    given up (NaN when none was); and for each of `columns` its median, and with endings the interval of that (`_low`,
+    `_high`: NaN below six), the range (`_min`, `_max`), the number of trials it rests on (`_n`), the mean (`_mean`: of costs
+    arithmetic, of rates harmonic, of ratios none) and percentiles (`_p95` from 59 trials on, `_p99` from 299 on).
+
+    Figures are of the completed trials alone: what did not converge is right-censored, so it is counted in `completion`, and
+    never averaged in.
     """
-    frame = with_ratios(frame)
+    frame = with_derived(frame)
     named = ["cell", "algorithm", "transport", *factors_of(frame)]
+    outcomes = frame["outcome"].to_numpy(object)
+    known = {name: frame[name].to_numpy(object) for name in named}
+    figures = {name: frame[name].to_numpy(np.float64, na_value=np.nan) for name in columns}
+    lasted = frame["wall_time_ms"].to_numpy(np.float64, na_value=np.nan)
     rows = []
-    for _, trials in frame.groupby("cell", observed=True, sort=True):
-        done = trials[trials["outcome"] == Outcome.COMPLETED]
-        given_up = trials[trials["outcome"] == Outcome.NOT_CONVERGED]
-        counts = trials["outcome"].value_counts()
-        row = {name: trials[name].iloc[0] for name in named}
-        row["trials"] = len(trials)
-        row |= {outcome.value: int(counts.get(outcome.value, 0)) for outcome in _COUNTED}
-        row["outlasted_ms"] = given_up["wall_time_ms"].min()
-        for column in columns:
-            values = done[column].dropna().astype("float64")
-            row |= {
-                column: values.median(),
-                f"{column}_min": values.min(),
-                f"{column}_max": values.max(),
-                f"{column}_n": len(values),
-            }
+    for places in _cells(frame):
+        ended = outcomes[places]
+        row: dict[str, Any] = {name: values[places[0]] for name, values in known.items()}
+        row["trials"] = len(places)
+        row |= {outcome.value: int((ended == outcome).sum()) for outcome in _COUNTED}
+        row |= _completion(row)
+        given_up = lasted[places[ended == Outcome.NOT_CONVERGED]]
+        row["outlasted_ms"] = np.nanmin(given_up) if np.isfinite(given_up).any() else np.nan
+        done = places[ended == Outcome.COMPLETED]
+        for name, values in figures.items():
+            mine = values[done]
+            row |= _figures(name, mine[~np.isnan(mine)])
         rows.append(row)
-    endings = ("", "_min", "_max", "_n")
-    figures = [f"{column}{ending}" for column in columns for ending in endings]
-    counted = [outcome.value for outcome in _COUNTED]
-    return pd.DataFrame(rows, columns=[*named, "trials", *counted, "outlasted_ms", *figures])
+    heads = [*named, "trials", *(outcome.value for outcome in _COUNTED)]
+    heads += ["completion", "completion_low", "completion_high", "outlasted_ms"]
+    return pd.DataFrame(rows, columns=[*heads, *(f"{c}{e}" for c in columns for e in ENDINGS)])
 
 
+def _cells(frame: pd.DataFrame) -> Iterator[Any]:
+    """The places of each cell's trials, cell by cell in the order of the plan."""
+    codes = frame["cell"].cat.codes.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    return iter(np.split(order, starts[1:])) if len(frame) else iter(())
+
+
+def _completion(row: dict[str, Any]) -> dict[str, float]:
+    """The share of a cell's migrations that completed: of those that completed, did not converge or failed."""
+    done = row[Outcome.COMPLETED]
+    tried = done + row[Outcome.NOT_CONVERGED] + row[Outcome.FAILED]
+    low, high = statistics.share_interval(done, tried)
+    share = done / tried if tried else np.nan
+    return {"completion": share, "completion_low": low, "completion_high": high}
+
+
+def _figures(name: str, values: statistics.Floats) -> dict[str, float | None]:
+    """One figure of a cell, from its completed trials."""
+    if not values.size:
+        return {f"{name}_n": 0}
+    interval = statistics.median_interval(values)
+    metric = BY_COLUMN.get(name)
+    mean = _MEANS.get(metric.kind) if metric else None
+    return {
+        name: statistics.median(values),
+        f"{name}_low": interval.low if interval else None,
+        f"{name}_high": interval.high if interval else None,
+        f"{name}_min": float(values.min()),
+        f"{name}_max": float(values.max()),
+        f"{name}_n": int(values.size),
+        f"{name}_mean": mean(values) if mean else None,
+        f"{name}_p95": statistics.percentile(values, 0.95),
+        f"{name}_p99": statistics.percentile(values, 0.99),
+    }
+
+
+_MEANS: dict[str, Callable[[statistics.Floats], float]] = {
+    "cost": lambda values: float(values.mean()),
+    "rate": statistics.harmonic_mean,
+}
 _COUNTED = (
     Outcome.COMPLETED,
     Outcome.NOT_CONVERGED,

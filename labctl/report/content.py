@@ -7,8 +7,8 @@ import pandas as pd
 
 from labctl import units
 from labctl.analysis.frame import factors_of, summary
-from labctl.analysis.metrics import METRICS, with_ratios
-from labctl.report.numbers import NONE, known, median_and_range, outcomes, short, shown
+from labctl.analysis.metrics import METRICS, with_derived
+from labctl.report.numbers import NONE, known, median_and_beside, outcomes, short, shown
 from labctl.report.series import time_course
 from labctl.results.figures import Seen
 from labctl.results.run import Run, Trial
@@ -120,7 +120,7 @@ def cell_table(frame: pd.DataFrame) -> dict[str, Any]:
     for row in _cells(frame):
         figures = []
         for metric in METRICS:
-            median, spread = median_and_range(metric, row)
+            median, spread = median_and_beside(metric, row)
             censored = metric.column == "total_time_ms" and not row["completed"]
             if censored and known(row["outlasted_ms"]):
                 median = f"> {shown(metric, row['outlasted_ms'])}"
@@ -140,7 +140,7 @@ def cell_table(frame: pd.DataFrame) -> dict[str, Any]:
 def trial_table(frame: pd.DataFrame) -> dict[str, Any]:
     """One row a trial."""
     names = ["algorithm", *factors_of(frame)]
-    frame = with_ratios(frame)
+    frame = with_derived(frame)
     rows = []
     for row in _records(frame):
         figures = [shown(metric, row[metric.column]) for metric in METRICS]
@@ -184,7 +184,7 @@ def not_completed(frame: pd.DataFrame) -> list[dict[str, str]]:
 def points(frame: pd.DataFrame) -> dict[str, Any]:
     """Every trial's figures, by algorithm and load: what the pictures of metrics show."""
     factors = factors_of(frame)
-    frame = with_ratios(frame).sort_values(["cell", "trial"])
+    frame = with_derived(frame).sort_values(["cell", "trial"])
     rows = list(_records(frame))
     loads = list(dict.fromkeys(_load(row, factors) for row in rows))
     metrics = []

@@ -32,11 +32,14 @@ def shown(metric: Metric, value: Any) -> str:
     return short(float(value) * metric.scale) if known(value) else NONE
 
 
-def median_and_range(metric: Metric, row: Mapping[str, Any]) -> tuple[str, str]:
-    """A row of `summary`: the median, and its range where it rests on more than one trial."""
+def median_and_beside(metric: Metric, row: Mapping[str, Any]) -> tuple[str, str]:
+    """A row of `summary`: the median, and beside it `[its interval]`; of too few trials for one their range, of one nothing."""
     if not known(row[metric.column]):
         return NONE, ""
     median = shown(metric, row[metric.column])
+    low, high = (shown(metric, row[f"{metric.column}_{end}"]) for end in ("low", "high"))
+    if low != NONE:
+        return median, f"[{low}, {high}]"
     low, high = (shown(metric, row[f"{metric.column}_{end}"]) for end in ("min", "max"))
     alone = row[f"{metric.column}_n"] < 2 or low == high
     return median, "" if alone else f"{low}{DASH}{high}"

@@ -8,7 +8,8 @@ import pandas as pd
 
 from labctl.analysis.frame import factors_of, summary
 from labctl.analysis.metrics import METRICS, Metric
-from labctl.report.numbers import known, median_and_range, outcomes, short
+from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN
+from labctl.report.numbers import known, median_and_beside, outcomes, short
 from labctl.results.schema import Outcome
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _figure(metric: Metric, row: dict[str, Any]) -> Iterator["Text"]:
     if metric.column == "total_time_ms" and known(row["outlasted_ms"]) and not row["completed"]:
         yield Text(f"> {short(row['outlasted_ms'] * metric.scale)}")
         return
-    median, spread = median_and_range(metric, row)
+    median, spread = median_and_beside(metric, row)
     yield Text(median, style="bold" if known(row[metric.column]) else "dim")
     if spread:
         yield Text(spread, style="dim")
@@ -112,8 +113,9 @@ def _style(row: dict[str, Any]) -> str:
 
 def _caption(frame: pd.DataFrame) -> str:
     least = int(frame.groupby("cell", observed=True).size().min()) if len(frame) else 0
-    note = "median, and the range below it, of the completed trials"
-    return note if least >= 6 else f"{note}; too few a cell for an interval"
+    if least >= ENOUGH_FOR_MEDIAN:
+        return "median, and its 95 % interval below it, of the completed trials"
+    return "median, and the range below it, of the completed trials; too few a cell for an interval"
 
 
 def terminal_plot(frame: pd.DataFrame, *, width: int = 90, colour: bool = False) -> str:

@@ -134,5 +134,11 @@ CLOSING = _columns(
     [
         ("schema", "int", "", "schema version of the record"),
         ("warmup", "bool", "", "a warm-up trial; a frame leaves them out unless asked"),
+        (
+            "twin_of",
+            "text",
+            "",
+            "the cell that this one repeats, to show the noise; empty of all others",
+        ),
     ],
 )

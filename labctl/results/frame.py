@@ -147,6 +147,7 @@ def _row(trial: Trial) -> dict[str, Any]:
         "rule": record.rule,
         "schema": record.schema_version,
         "warmup": record.warmup,
+        "twin_of": record.spec.get("twin_of"),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from labctl.results.figures import aids, blackout, costs, load, stalls, work
+from labctl.results.figures import aids, blackout, costs, load, stalls, transparency, work
 from labctl.results.figures.seen import Figure, Seen
 from labctl.results.schema import Scalar, TrialRecord
 
@@ -64,6 +64,11 @@ MORE_FIGURES: tuple[Figure, ...] = (
     aids.xbzrle_cache_misses,
     aids.xbzrle_overflows,
     aids.zero_copy_missed,
+    costs.estimated_time_ms,
+    costs.memory_extra_peak_bytes,
+    transparency.clock_jump_ms,
+    transparency.beats_reordered,
+    transparency.vcpu_stolen_s,
 )
 """Columns behind those: parts of a figure, and what it rests on."""
 

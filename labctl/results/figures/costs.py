@@ -3,8 +3,11 @@
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
-from labctl.results.figures.seen import Seen, figure
+from labctl.campaign import Cell, estimate_transfer_s
+from labctl.results.figures.counters import counted, grown
+from labctl.results.figures.seen import Ints, Seen, figure
 from labctl.results.schema import Side
 
 
@@ -55,7 +58,7 @@ def wire_bytes(seen: Seen) -> int | None:
     if seen.migration is None:
         return None
     start, end = seen.migration.start_ns, seen.migration.end_ns
-    sent = [_grown(seen, side, "qdisc_sent_bytes", start, end) for side in _SIDES]
+    sent = [grown(seen, side, "qdisc_sent_bytes", start, end) for side in _SIDES]
     return None if sent[0] is None or sent[1] is None else sent[0] + sent[1]
 
 
@@ -70,6 +73,35 @@ def memory_bytes(seen: Seen) -> int | None:
     """The machine's memory."""
     memory = seen.record.asked("guest", "memory_bytes")
     return memory if isinstance(memory, int) else None
+
+
+@figure("float", "ms", source="plan: the cell")
+def estimated_time_ms(seen: Seen) -> float | None:
+    """What the plan's simple model said of the migration's time beforehand: bytes by link, and what is written meanwhile
+    (`labctl.campaign.estimate`). Empty where a record's cell can no longer be read.
+    """
+    try:
+        cell = Cell.model_validate(seen.record.spec)
+    except ValidationError:
+        return None
+    return estimate_transfer_s(cell) * 1e3
+
+
+@figure("int", "bytes", source="samples of both sides: rss_bytes")
+def memory_extra_peak_bytes(seen: Seen) -> int | None:
+    """The most memory that both QEMUs together held during the migration, above what the source alone held when it began."""
+    if seen.migration is None:
+        return None
+    source, destination = (counted(seen, side, "rss_bytes") for side in _SIDES)
+    if source is None or destination is None:
+        return None
+    start, end = seen.migration.start_ns, seen.migration.end_ns
+    moments = np.union1d(source[0], destination[0])
+    moments = moments[(moments >= start) & (moments <= end)]
+    if not moments.size:
+        return None
+    both = _latest(*source, moments) + _latest(*destination, moments)
+    return int(both.max()) - int(_latest(*source, np.array([start], np.int64))[0])
 
 
 @figure("int", "", source="events: MIGRATION_PASS of the source")
@@ -134,6 +166,13 @@ def cpu_destination_other_s(seen: Seen) -> float | None:
 _SIDES: tuple[Side, Side] = ("source", "destination")
 
 
+def _latest(t_ns: Ints, values: Ints, moments: Ints) -> Ints:
+    """The value known at each moment: the last one before it, else the first."""
+    last = np.searchsorted(t_ns, moments, side="right") - 1
+    known: Ints = values[np.maximum(last, 0)]
+    return known
+
+
 def _sum(one: Any, other: Any) -> float | None:
     return None if one is None or other is None else float(one) + float(other)
 
@@ -142,25 +181,5 @@ def _cpu_s(seen: Seen, side: Side, column: str) -> float | None:
     times = seen.record.times
     if times.migrate_start_ns is None or times.migrate_end_ns is None:
         return None
-    grown = _grown(seen, side, column, times.migrate_start_ns, times.migrate_end_ns)
-    return None if grown is None else grown / 1e9
-
-
-def _grown(seen: Seen, side: Side, column: str, start_ns: int, end_ns: int) -> int | None:
-    """How far a counter grew from the last sample before `start_ns` to the first after `end_ns`.
-
-    Where there is no such sample the nearest within is taken. A counter that falls (a thread has
-    ended) counts as far as it had grown.
-    """
-    rows = seen.sampled("host", side)
-    if column not in rows:
-        return None
-    rows = rows.dropna(subset=[column])
-    if len(rows) < 2:
-        return None
-    before = np.flatnonzero(rows["reply_ns"] <= start_ns)
-    after = np.flatnonzero(rows["request_ns"] >= end_ns)
-    first = int(before[-1]) if before.size else 0
-    last = int(after[0]) if after.size else len(rows) - 1
-    values = rows[column].to_numpy(np.int64)[first : last + 1]
-    return int(values.max() - values[0]) if values.size else None
+    used_ns = grown(seen, side, column, times.migrate_start_ns, times.migrate_end_ns)
+    return None if used_ns is None else used_ns / 1e9

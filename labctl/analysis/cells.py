@@ -1,0 +1,86 @@
+"""The figures of cells, block by block: what comparisons draw from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from labctl.analysis.frame import factors_of
+from labctl.analysis.statistics import Floats, Ints
+from labctl.results.schema import Outcome
+
+Key = tuple[str, ...]
+"""A cell's levels, in the order of the columns that tell cells apart."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells of one run by their levels, with each figure by block."""
+
+    columns: tuple[str, ...]
+    """what the keys are levels of"""
+    keys: tuple[Key, ...]
+    """in the order of the plan"""
+    completed: dict[Key, int]
+    tried: dict[Key, int]
+    """migrations that completed, did not converge, or failed"""
+    trials: pd.DataFrame
+
+    def names(self, key: Key) -> str:
+        """A cell in words: `precopy, write rate 40MiB/s`; where nothing tells cells apart, `all`."""
+        plain = {"algorithm", "transport"}
+        words = [
+            level if column in plain else f"{column.replace('_', ' ')} {level}"
+            for column, level in zip(self.columns, key, strict=True)
+        ]
+        return ", ".join(words) or "all"
+
+    @property
+    def numbers(self) -> Ints:
+        """The numbers of the blocks that any trial belongs to."""
+        return np.unique(self.trials["block"].to_numpy(np.int64))
+
+    def blocks(self, column: str, keys: Sequence[Key], numbers: Ints | None = None) -> Floats:
+        """(blocks, keys): a figure of the completed trials, NaN where there is none; of these blocks, if told which."""
+        numbers = self.numbers if numbers is None else numbers
+        found = np.full((numbers.size, len(keys)), np.nan)
+        places = {key: place for place, key in enumerate(keys)}
+        rows = self.trials[self.trials["outcome"] == Outcome.COMPLETED]
+        values = rows[column].to_numpy(np.float64, na_value=np.nan)
+        at = np.searchsorted(numbers, rows["block"].to_numpy(np.int64))
+        for block, key, value in zip(at, rows["_key"], values, strict=True):
+            if key in places:
+                found[block, places[key]] = value
+        return found
+
+
+def telling(frame: pd.DataFrame) -> list[str]:
+    """The columns that tell the frame's cells apart: algorithm, transport and the factors, where they vary."""
+    named = ["algorithm", "transport", *factors_of(frame)]
+    return [name for name in named if name == "algorithm" or frame[name].nunique() > 1]
+
+
+def cells_of(trials: pd.DataFrame, columns: Sequence[str]) -> Cells:
+    """The cells of a frame that has the metrics' derived columns; twins are none (`labctl.analysis.noise`).
+
+    Trials whose cells do not differ in `columns` are put together.
+    """
+    trials = trials[trials["twin_of"].isna()]
+    levels = [trials[name].astype("str") for name in columns]
+    keys: list[Key] = list(zip(*levels, strict=True)) if levels else [()] * len(trials)
+    trials = trials.assign(_key=pd.Series(keys, trials.index, "object"))
+    order = trials.sort_values("cell", kind="stable")["_key"]
+    tried = trials[trials["outcome"].isin(_TRIED)]["_key"].value_counts()
+    done = trials[trials["outcome"] == Outcome.COMPLETED]["_key"].value_counts()
+    found = tuple(dict.fromkeys(order))
+    return Cells(
+        tuple(columns),
+        found,
+        {key: int(done.get(key, 0)) for key in found},
+        {key: int(tried.get(key, 0)) for key in found},
+        trials,
+    )
+
+
+_TRIED = (Outcome.COMPLETED, Outcome.NOT_CONVERGED, Outcome.FAILED)

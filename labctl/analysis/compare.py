@@ -1,0 +1,244 @@
+"""Two campaigns, or two levels of a factor, cell by cell: effect sizes with intervals.
+
+An effect is the ratio of two medians, the second by the first. Its interval is the bootstrap's by block (`bootstrap`): cells
+of one run are drawn together, those of two runs apart. Where cells are put together (`by`), it is the ratio of their sums:
+ratios are never averaged. A difference is shown where the interval leaves out "none" and the ratio lies beyond the noise
+floor of the campaigns, if they have one.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+
+from labctl.analysis.bootstrap import SEED, interval_of, resampled_medians
+from labctl.analysis.cells import Cells, Key, cells_of, telling
+from labctl.analysis.frame import factors_of
+from labctl.analysis.metrics import BY_COLUMN, Metric, with_derived
+from labctl.analysis.noise import floor
+from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN, Floats, Interval, share_difference
+from labctl.errors import InputError
+
+Verdict = Literal["worse", "better", "no difference shown", "too few"]
+
+COMPARED: Final = tuple(
+    BY_COLUMN[name]
+    for name in ("total_time_ms", "blackout_ms", "interruption_ms", "service_lost_s", "wire_per_memory")
+)  # fmt: skip
+"""What is compared unless told."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A figure of B by that of A, in one cell or in cells put together."""
+
+    where: str
+    metric: Metric
+    a: float
+    """the median, or the sum of medians, in the metric's own unit; NaN where nothing completed"""
+    b: float
+    n: int
+    """trials that the smaller of all medians rests on"""
+    ratio: float
+    """b by a; infinite where only a is 0"""
+    interval: Interval | None
+    """of the ratio"""
+    verdict: Verdict
+    within_noise: bool = False
+    """the interval alone would show a difference, but two cells that are the same differ as much"""
+
+    @property
+    def worsening(self) -> float:
+        """How much worse B is: 0.1 is 10 %. Negative: better."""
+        if self.metric.more_is_better:
+            return 1 - self.ratio
+        return self.ratio - 1
+
+
+@dataclass(frozen=True)
+class Completion:
+    """How often migrations completed, in one cell or in cells put together."""
+
+    where: str
+    a: tuple[int, int]
+    """completed, of so many"""
+    b: tuple[int, int]
+    interval: Interval
+    """of the share of B less that of A"""
+
+    @property
+    def change(self) -> float:
+        """The share of B less that of A."""
+        return self.b[0] / self.b[1] - self.a[0] / self.a[1]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What can be said of it."""
+        if self.interval.holds(0):
+            return "no difference shown"
+        return "worse" if self.change < 0 else "better"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that two sides have in common, and what only one has."""
+
+    effects: tuple[Effect, ...]
+    completions: tuple[Completion, ...]
+    only_a: tuple[str, ...] = ()
+    only_b: tuple[str, ...] = ()
+    floors: dict[str, float] = field(default_factory=dict)
+    """the noise floor by metric's column, as a ratio"""
+
+
+def compare_runs(
+    a: pd.DataFrame, b: pd.DataFrame, metrics: Sequence[Metric] = COMPARED, by: Sequence[str] | None = None
+) -> Comparison:  # fmt: skip
+    """Two runs' frames, matched by their levels.
+
+    Raises:
+        InputError: they have no cell in common, or one varies what the other does not know.
+    """
+    columns = list(dict.fromkeys([*telling(a), *telling(b)]))
+    for frame, side in ((a, "the first"), (b, "the second")):
+        if unknown := [name for name in columns if name not in frame.columns]:
+            raise InputError(
+                f"{side} run has no factor `{unknown[0]}`, which the other varies",
+                mend="compare runs of the same matrix",
+            )
+    return _compare(a, b, columns, metrics, by, paired=False)
+
+
+def compare_levels(
+    frame: pd.DataFrame,
+    factor: str,
+    levels: tuple[str, str],
+    metrics: Sequence[Metric] = COMPARED,
+    by: Sequence[str] | None = None,
+) -> Comparison:
+    """Two levels of a factor within one run, whose trials were interleaved.
+
+    Raises:
+        InputError: there is no such factor, or no such level.
+    """
+    factors = ["algorithm", "transport", *factors_of(frame)]
+    if factor not in factors:
+        raise InputError(f"{factor!r} is not a factor", mend=f"one of {', '.join(factors)}")
+    present = list(dict.fromkeys(frame.sort_values("cell")[factor].astype("str")))
+    for level in levels:
+        if level not in present:
+            raise InputError(
+                f"`{factor}` has no level {level!r}", mend=f"one of {', '.join(present)}"
+            )
+    sides = [frame[frame[factor].astype("str") == level] for level in levels]
+    columns = [name for name in telling(frame) if name != factor]
+    return _compare(sides[0], sides[1], columns, metrics, by, paired=True)
+
+
+def _compare(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    columns: Sequence[str],
+    metrics: Sequence[Metric],
+    by: Sequence[str] | None,
+    *,
+    paired: bool,
+) -> Comparison:
+    for name in by or ():
+        if name not in a.columns or name not in b.columns:
+            raise InputError(f"{name!r} is not a factor", mend=f"one of {', '.join(columns)}")
+    a, b = with_derived(a), with_derived(b)
+    first, second = cells_of(a, columns), cells_of(b, columns)
+    common = [key for key in first.keys if key in second.completed]
+    if not common:
+        raise InputError(
+            "they have no cell in common", mend="compare runs whose matrices share levels"
+        )
+    floors = {
+        metric.column: max(found)
+        for metric in metrics
+        if (found := [f for side in (a, b) if (f := floor(side, metric)) is not None])
+    }
+    effects, completions = [], []
+    for where, keys in _groups(first, common, by):
+        completions.append(_completion(where, first, second, keys))
+        effects += [
+            _effect(where, metric, first, second, keys, floors.get(metric.column), paired=paired)
+            for metric in metrics
+        ]
+    return Comparison(
+        tuple(effect for effect in effects if effect is not None),
+        tuple(completion for completion in completions if completion is not None),
+        tuple(first.names(key) for key in first.keys if key not in second.completed),
+        tuple(second.names(key) for key in second.keys if key not in first.completed),
+        floors,
+    )
+
+
+def _groups(
+    cells: Cells, keys: Iterable[Key], by: Sequence[str] | None
+) -> list[tuple[str, list[Key]]]:
+    """The cells one by one, or those that have the same levels of `by` together."""
+    if by is None:
+        return [(cells.names(key), [key]) for key in keys]
+    groups: dict[str, list[Key]] = {}
+    at = [cells.columns.index(name) for name in by if name in cells.columns]
+    for key in keys:
+        groups.setdefault(", ".join(key[place] for place in at) or "all", []).append(key)
+    return list(groups.items())
+
+
+def _completion(where: str, a: Cells, b: Cells, keys: Sequence[Key]) -> Completion | None:
+    counts = [
+        (sum(side.completed[key] for key in keys), sum(side.tried[key] for key in keys))
+        for side in (a, b)
+    ]
+    if not counts[0][1] or not counts[1][1]:
+        return None
+    return Completion(where, counts[0], counts[1], share_difference(counts[0], counts[1]))
+
+
+def _effect(
+    where: str,
+    metric: Metric,
+    a: Cells,
+    b: Cells,
+    keys: Sequence[Key],
+    noise: float | None,
+    *,
+    paired: bool,
+) -> Effect | None:
+    """None where neither has the figure in any cell; cells that only one has it of are left out of a sum."""
+    shared = np.union1d(a.numbers, b.numbers) if paired else None
+    sides = [a.blocks(metric.column, keys, shared), b.blocks(metric.column, keys, shared)]
+    counts = [np.count_nonzero(~np.isnan(side), axis=0) for side in sides]
+    both = np.flatnonzero((counts[0] > 0) & (counts[1] > 0))
+    if not both.size:
+        return None
+    sides = [side[:, both] for side in sides]
+    n = int(min(count[both].min() for count in counts))
+    was, now = (float(np.nanmedian(side, axis=0).sum()) for side in sides)
+    ratio = now / was if was else (math.inf if now else 1.0)
+    if n < ENOUGH_FOR_MEDIAN:
+        return Effect(where, metric, was, now, n, ratio, None, "too few")
+    before, after = _drawn(sides[0], sides[1], paired=paired)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        interval = interval_of(after / before)
+    difference = interval_of(after - before)
+    if difference is None or difference.holds(0):
+        return Effect(where, metric, was, now, n, ratio, interval, "no difference shown")
+    if noise is not None and 1 / noise <= ratio <= noise:
+        return Effect(where, metric, was, now, n, ratio, interval, "no difference shown", True)
+    worse = (now > was) != metric.more_is_better
+    return Effect(where, metric, was, now, n, ratio, interval, "worse" if worse else "better")
+
+
+def _drawn(a: Floats, b: Floats, *, paired: bool) -> tuple[Floats, Floats]:
+    """The sums of medians of both sides, drawn many times: whole blocks, together where they are of one run."""
+    if paired:
+        medians = resampled_medians(np.hstack((a, b)))
+        return medians[:, : a.shape[1]].sum(axis=1), medians[:, a.shape[1] :].sum(axis=1)
+    return resampled_medians(a, SEED).sum(axis=1), resampled_medians(b, SEED + 1).sum(axis=1)
