@@ -3,10 +3,12 @@
 from benchmarks import (
     blackout,
     dirty,
+    intervals,
     memory,
     pairs,
     provisioning,
     rates,
+    regression,
     sampling,
     ssh,
     start,
@@ -27,4 +29,6 @@ CLAIMS: tuple[Claim, ...] = (
     provisioning.CLAIM,
     ssh.CLAIM,
     pairs.CLAIM,
+    intervals.CLAIM,
+    regression.CLAIM,
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from labctl.analysis import statistics
 from labctl.analysis.frame import factors_of
 from labctl.analysis.statistics import Floats, Ints
 from labctl.results.schema import Outcome
@@ -40,6 +41,11 @@ class Cells:
     def numbers(self) -> Ints:
         """The numbers of the blocks that any trial belongs to."""
         return np.unique(self.trials["block"].to_numpy(np.int64))
+
+    def middle(self, column: str, key: Key) -> float:
+        """The median of a figure of a cell's completed trials, NaN where there is none."""
+        values = self.blocks(column, [key])
+        return statistics.median(values[~np.isnan(values)])
 
     def blocks(self, column: str, keys: Sequence[Key], numbers: Ints | None = None) -> Floats:
         """(blocks, keys): a figure of the completed trials, NaN where there is none; of these blocks, if told which."""

@@ -17,7 +17,7 @@ import pandas as pd
 from labctl.analysis.bootstrap import SEED, interval_of, resampled_medians
 from labctl.analysis.cells import Cells, Key, cells_of, telling
 from labctl.analysis.frame import factors_of
-from labctl.analysis.metrics import BY_COLUMN, Metric, with_derived
+from labctl.analysis.metrics import BY_COLUMN, WIRE_PER_MEMORY, Metric, with_derived
 from labctl.analysis.noise import floor
 from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN, Floats, Interval, share_difference
 from labctl.errors import InputError
@@ -147,9 +147,9 @@ def _compare(
     *,
     paired: bool,
 ) -> Comparison:
-    for name in by or ():
-        if name not in a.columns or name not in b.columns:
-            raise InputError(f"{name!r} is not a factor", mend=f"one of {', '.join(columns)}")
+    if by is not None:
+        metrics = _addable(metrics, columns, by)
+        columns = list(dict.fromkeys([*columns, *by]))
     a, b = with_derived(a), with_derived(b)
     first, second = cells_of(a, columns), cells_of(b, columns)
     common = [key for key in first.keys if key in second.completed]
@@ -176,6 +176,23 @@ def _compare(
         tuple(second.names(key) for key in second.keys if key not in first.completed),
         floors,
     )
+
+
+def _addable(metrics: Sequence[Metric], columns: Sequence[str], by: Sequence[str]) -> list[Metric]:
+    """The metrics that cells can be put together by, of those asked for."""
+    known = ["algorithm", "transport", *columns]
+    if unknown := [name for name in by if name not in known]:
+        raise InputError(f"{unknown[0]!r} is not a factor", mend=f"one of {', '.join(known)}")
+    metrics = [BY_COLUMN[_ADDED_AS.get(metric.column, metric.column)] for metric in metrics]
+    if ratios := [metric.short for metric in metrics if metric.kind == "ratio"]:
+        raise InputError(
+            f"{ratios[0]} is a ratio, and ratios of several cells are not put together",
+            mend="leave out --by, or compare a cost, such as wire",
+        )
+    return metrics
+
+
+_ADDED_AS = {WIRE_PER_MEMORY: "wire_bytes"}
 
 
 def _groups(
@@ -211,20 +228,29 @@ def _effect(
     *,
     paired: bool,
 ) -> Effect | None:
-    """None where neither has the figure in any cell; cells that only one has it of are left out of a sum."""
     shared = np.union1d(a.numbers, b.numbers) if paired else None
-    sides = [a.blocks(metric.column, keys, shared), b.blocks(metric.column, keys, shared)]
-    counts = [np.count_nonzero(~np.isnan(side), axis=0) for side in sides]
+    sides = [side.blocks(metric.column, keys, shared) for side in (a, b)]
+    return effect(where, metric, sides[0], sides[1], noise, paired=paired)
+
+
+def effect(
+    where: str, metric: Metric, a: Floats, b: Floats, noise: float | None = None, *, paired: bool
+) -> Effect | None:
+    """The effect from one side to the other, each (blocks, cells) with NaN where a trial has no figure.
+
+    None where no cell has the figure on both sides; cells that only one side has it of are left out of the sums.
+    """
+    counts = [np.count_nonzero(~np.isnan(side), axis=0) for side in (a, b)]
     both = np.flatnonzero((counts[0] > 0) & (counts[1] > 0))
     if not both.size:
         return None
-    sides = [side[:, both] for side in sides]
+    a, b = a[:, both], b[:, both]
     n = int(min(count[both].min() for count in counts))
-    was, now = (float(np.nanmedian(side, axis=0).sum()) for side in sides)
+    was, now = (float(_together(metric, np.nanmedian(side, axis=0))) for side in (a, b))
     ratio = now / was if was else (math.inf if now else 1.0)
     if n < ENOUGH_FOR_MEDIAN:
         return Effect(where, metric, was, now, n, ratio, None, "too few")
-    before, after = _drawn(sides[0], sides[1], paired=paired)
+    before, after = (_together(metric, medians) for medians in _drawn(a, b, paired=paired))
     with np.errstate(divide="ignore", invalid="ignore"):
         interval = interval_of(after / before)
     difference = interval_of(after - before)
@@ -236,9 +262,17 @@ def _effect(
     return Effect(where, metric, was, now, n, ratio, interval, "worse" if worse else "better")
 
 
+def _together(metric: Metric, medians: Floats) -> Floats:
+    """Medians of several cells, on the last axis, as one: costs are added, rates averaged harmonically."""
+    if metric.kind == "rate":
+        with np.errstate(divide="ignore"):
+            return np.asarray(medians.shape[-1] / (1 / medians).sum(axis=-1))
+    return np.asarray(medians.sum(axis=-1))
+
+
 def _drawn(a: Floats, b: Floats, *, paired: bool) -> tuple[Floats, Floats]:
-    """The sums of medians of both sides, drawn many times: whole blocks, together where they are of one run."""
+    """The medians of both sides, drawn many times: whole blocks, together where they are of one run."""
     if paired:
         medians = resampled_medians(np.hstack((a, b)))
-        return medians[:, : a.shape[1]].sum(axis=1), medians[:, a.shape[1] :].sum(axis=1)
-    return resampled_medians(a, SEED).sum(axis=1), resampled_medians(b, SEED + 1).sum(axis=1)
+        return medians[:, : a.shape[1]], medians[:, a.shape[1] :]
+    return resampled_medians(a, SEED), resampled_medians(b, SEED + 1)

@@ -73,6 +73,7 @@ MORE_METRICS: Final[tuple[Metric, ...]] = (
         SERVICE_LOST, "Service lost", "s", 1.0,
         "work lost; of a guest that writes nothing, the time that it stood still",
     ),
+    Metric("wire_bytes", "Bytes on the wire", "MiB", 2.0**-20, "bytes that left both ends"),
     Metric("stall_total_ms", "Stalls", "ms", 1.0, "all stalls together"),
     Metric("stall_page_fault_ms", "Stalls by page faults", "ms", 1.0, "stalls in postcopy"),
     Metric("downtime_ms", "QEMU's downtime", "ms", 1.0, "QEMU's own account of the switch"),

@@ -51,8 +51,8 @@ def median_interval(
         return None
     rank, share = found
     ordered = np.sort(np.asarray(values, np.float64))
-    low = (1 - share) * ordered[rank - 1] + share * ordered[rank]
-    high = (1 - share) * ordered[-rank] + share * ordered[-rank - 1]
+    low = ordered[rank - 1] + share * (ordered[rank] - ordered[rank - 1])
+    high = ordered[-rank] - share * (ordered[-rank] - ordered[-rank - 1])
     return Interval(float(low), float(high))
 
 

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from labctl import __version__
+from labctl.cli.compare import compare
 from labctl.cli.console import say
 from labctl.cli.doctor import doctor
+from labctl.cli.effects import effects
 from labctl.cli.explain import explain
 from labctl.cli.init import init
 from labctl.cli.lab import lab
@@ -71,7 +73,7 @@ def labctl(
 
 
 VERBS: tuple[Callable[..., None], ...] = (
-    init, doctor, plan, run, ls, show, results, report, explain, schema,
+    init, doctor, plan, run, ls, show, results, report, compare, effects, explain, schema,
 )  # fmt: skip
 for verb in VERBS:
     app.command()(verb)

@@ -24,7 +24,7 @@ def _files(incomplete: str) -> list[str]:
     return sorted(path for path in found if path.startswith(incomplete))
 
 
-def _runs(ctx: typer.Context, incomplete: str) -> list[str]:
+def runs(ctx: typer.Context, incomplete: str) -> list[str]:
     """The newest first, in the folder that `--out` has named so far."""
     from labctl.results.layout import LATEST, runs_in
 
@@ -34,7 +34,7 @@ def _runs(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def files_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
     """What `run` takes: a file, or the run to go on with."""
-    return _runs(ctx, incomplete) if ctx.params.get("resume") else _files(incomplete)
+    return runs(ctx, incomplete) if ctx.params.get("resume") else _files(incomplete)
 
 
 def _rules(incomplete: str) -> list[str]:
@@ -56,7 +56,7 @@ FileArgument = Annotated[
 ]
 RunArgument = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="A run: a path, a name, or latest.", autocompletion=_runs),
+    typer.Argument(metavar="RUN", help="A run: a path, a name, or latest.", autocompletion=runs),
 ]
 RuleArgument = Annotated[
     str | None,

@@ -19,6 +19,7 @@ stderr; neither holds control codes where it is no terminal. `-v`, `-q` and `--l
 | 1 | a run's trials failed or had no valid load; or labctl failed at something: see stderr |
 | 2 | bad input: a file, a flag or a name; the message has the place and the mend |
 | 3 | the lab is not usable, is held by another run, or was lost |
+| 4 | `labctl compare --fail-if`: a condition holds, something became worse |
 | 130 | interrupted (Ctrl-C): what has been measured is kept, `labctl run --resume` goes on |
 
 The errors of the Python API carry the same status (`labctl.errors`):

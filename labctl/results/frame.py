@@ -122,7 +122,7 @@ def _build(run: Run) -> pd.DataFrame:
     factors |= dict.fromkeys(name for row in rows for name in row.pop("_factors", ()))
     fixed = {column.name for column in (*_BEFORE, *_AFTER)}
     levels = {name: [c.factors.get(name) for c in cells.values()] for name in factors}
-    return _assemble(rows, orders, {k: v for k, v in levels.items() if k not in fixed})
+    return assembled(rows, orders, {k: v for k, v in levels.items() if k not in fixed})
 
 
 def _row(trial: Trial) -> dict[str, Any]:
@@ -151,11 +151,14 @@ def _row(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _assemble(
+def assembled(
     rows: list[dict[str, Any]],
     orders: Mapping[str, Iterable[Any]],
     factors: Mapping[str, Iterable[Any]],
 ) -> pd.DataFrame:
+    """A frame of these rows, one a trial: keys are columns; `orders` are those of cell, algorithm and transport, `factors` the
+    campaign's, each with its levels in order.
+    """
     data: dict[str, Any] = {}
 
     def categories(name: str, order: Iterable[Any]) -> None:
