@@ -18,7 +18,7 @@ NONE = np.full(8, np.nan)
 def drawn(
     seed: int, middle: float, noise: float = 0.03, n: int = 12
 ) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    return noisy(np.random.default_rng(seed), middle, noise, n)  # type: ignore[return-value]
+    return noisy(np.random.default_rng(seed), middle, noise, n)
 
 
 def test_the_effect_is_the_ratio_of_medians_with_an_interval_around_it() -> None:
