@@ -73,7 +73,7 @@ def cells_of(trials: pd.DataFrame, columns: Sequence[str]) -> Cells:
     Trials whose cells do not differ in `columns` are put together.
     """
     trials = trials[trials["twin_of"].isna()]
-    levels = [trials[name].astype("str") for name in columns]
+    levels = [trials[name].astype("str").fillna("unknown") for name in columns]
     keys: list[Key] = list(zip(*levels, strict=True)) if levels else [()] * len(trials)
     trials = trials.assign(_key=pd.Series(keys, trials.index, "object"))
     order = trials.sort_values("cell", kind="stable")["_key"]

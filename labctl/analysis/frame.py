@@ -1,6 +1,6 @@
 """Frames: one row a trial, and one row a cell."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,52 @@ def factors_of(frame: pd.DataFrame) -> list[str]:
     before, after = frame_columns()
     names = frame.columns.tolist()
     return names[names.index(before[-1].name) + 1 : names.index(after[0].name)]
+
+
+def measured(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame without the twins of cells, which are there to show the noise (`labctl.analysis.noise`)."""
+    return frame[frame["twin_of"].isna()].reset_index(drop=True)
+
+
+def who_of(frame: pd.DataFrame) -> "pd.Series[str]":
+    """What is compared: the algorithm, with its transport where there are several."""
+    names = frame["algorithm"].astype("str")
+    return (
+        names + " " + frame["transport"].astype("str")
+        if frame["transport"].nunique() > 1
+        else names
+    )
+
+
+def together(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Several runs' frames as one, with `run` as a factor. A factor that a run does not have is empty there."""
+    factors = list(dict.fromkeys(name for frame in frames.values() for name in factors_of(frame)))
+    before, after = frame_columns()
+    parts = []
+    for run, frame in frames.items():
+        part = frame.copy()
+        for name in ("cell", "algorithm", "transport", *factors):
+            part[name] = part[name].astype("str") if name in part else None
+        part["cell"] = run + ": " + part["cell"]
+        part["twin_of"] = run + ": " + part["twin_of"]
+        part.insert(len(before), "run", run)
+        parts.append(part)
+    joined = pd.concat(parts, ignore_index=True)
+    levels: dict[str, list[str]] = {
+        "cell": [
+            f"{run}: {cell}"
+            for run, frame in frames.items()
+            for cell in frame["cell"].cat.categories
+        ],
+        "run": list(frames),
+    }
+    for name in ("algorithm", "transport", *factors):
+        seen = [frame[name].cat.categories for frame in frames.values() if name in frame]
+        levels[name] = list(dict.fromkeys(str(level) for each in seen for level in each))
+    for name, order in levels.items():
+        joined[name] = pd.Categorical(joined[name], categories=order, ordered=True)
+    names = [column.name for column in before] + ["run", *factors]
+    return joined[[*names, *(column.name for column in after)]]
 
 
 def summary(frame: pd.DataFrame, columns: Sequence[str] = _SUMMARISED) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from labctl.cli.console import say
 from labctl.cli.doctor import doctor
 from labctl.cli.effects import effects
 from labctl.cli.explain import explain
+from labctl.cli.figures import figures
 from labctl.cli.init import init
 from labctl.cli.lab import lab
 from labctl.cli.logs import set_up
@@ -73,7 +74,7 @@ def labctl(
 
 
 VERBS: tuple[Callable[..., None], ...] = (
-    init, doctor, plan, run, ls, show, results, report, compare, effects, explain, schema,
+    init, doctor, plan, run, ls, show, results, report, figures, compare, effects, explain, schema,
 )  # fmt: skip
 for verb in VERBS:
     app.command()(verb)

@@ -40,9 +40,9 @@ def close_run(result: "Result", settings: Settings, *, go_on: str) -> int:
         for sentence in sentences(run, frame):
             say_prose(sentence)
     if len(frame):
-        from labctl.cli.report import make_report
+        from labctl.report.html import write_report
 
-        report = make_report(run)
+        report = write_report(run.path)
     if settings.quiet:
         say(f"{final_line(frame)}; {near(run.path)}")
     else:
@@ -85,7 +85,7 @@ def show_results(frame: "pd.DataFrame", *, plot: bool = True) -> None:
 
 def sentences(run: "Run", frame: "pd.DataFrame") -> Iterator[str]:
     """One sentence for each thing that a table does not say."""
-    from labctl.report.content import caveats
+    from labctl.report.about import caveats
 
     refused = frame[frame["outcome"] == "unsupported"]
     for rule, rows in refused.groupby("rule", observed=True):

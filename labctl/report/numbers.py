@@ -1,7 +1,7 @@
 """Numbers as they are shown: three figures that matter, and never more digits than were measured."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -49,3 +49,9 @@ def outcomes(row: Mapping[str, Any]) -> str:
     """A row of `summary`: what came of its trials, `2 completed, 1 failed`."""
     counted = [(int(row[o.value]), o.value) for o in Outcome if row.get(o.value)]
     return ", ".join(f"{count} {name.replace('_', ' ')}" for count, name in counted) or "none yet"
+
+
+def joined(words: Iterable[str], by: str = "and") -> str:
+    """`a, b and c`."""
+    listed = list(words)
+    return ", ".join([*listed[:-2], f" {by} ".join(listed[-2:])]) if listed else ""

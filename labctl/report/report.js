@@ -8,10 +8,6 @@
   const symbol = algorithm => symbols[algorithms.indexOf(algorithm) % symbols.length];
   const narrow = () => window.innerWidth < 640;
   const settings = { responsive: true, displaylogo: false, displayModeBar: false };
-  const median = values => {
-    const sorted = [...values].sort((a, b) => a - b), half = sorted.length / 2;
-    return sorted.length % 2 ? sorted[half - 0.5] : (sorted[half - 1] + sorted[half]) / 2;
-  };
   const short = value => Number(value.toPrecision(3)).toString();
 
   function common() {
@@ -33,7 +29,7 @@
       if (!groups.has(point.load)) groups.set(point.load, []);
       groups.get(point.load).push(point);
     }
-    const dots = { x: [], y: [], custom: [], text: [], symbol: [] }, bars = { x: [], y: [] };
+    const dots = { x: [], y: [], custom: [], text: [], symbol: [] }, bars = { x: [], y: [] }, ends = { x: [], y: [], up: [], down: [] };
     for (const [load, group] of groups) {
       const centre = place(load, algorithm), half = 0.3 / algorithms.length;
       group.forEach((point, i) => {
@@ -43,21 +39,31 @@
         dots.symbol.push(point.given_up ? "triangle-up-open" : symbol(algorithm));
         dots.text.push(`trial ${point.trial}: ${point.given_up ? "more than " : ""}${short(point.value)} ${metric.unit}`);
       });
-      const done = group.filter(point => !point.given_up).map(point => point.value);
-      if (done.length) {
-        bars.x.push(centre - half, centre + half, null);
-        bars.y.push(median(done), median(done), null);
+    }
+    for (const cell of metric.middles.filter(m => m.algorithm === algorithm)) {
+      const centre = place(cell.load, algorithm), half = 0.3 / algorithms.length;
+      bars.x.push(centre - half, centre + half, null);
+      bars.y.push(cell.median, cell.median, null);
+      if (cell.interval) {
+        ends.x.push(centre);
+        ends.y.push(cell.median);
+        ends.up.push(cell.interval[1] - cell.median);
+        ends.down.push(cell.median - cell.interval[0]);
       }
     }
-    return { dots, bars };
+    return { dots, bars, ends };
   }
 
   function drawMetric(metric, target) {
     const base = common(), traces = [];
     for (const algorithm of algorithms) {
-      const { dots, bars } = pointsOf(metric, algorithm);
+      const { dots, bars, ends } = pointsOf(metric, algorithm);
       const tint = colour(algorithm);
       traces.push({ type: "scatter", mode: "lines", x: bars.x, y: bars.y, line: { color: tint, width: 3 }, hoverinfo: "skip" });
+      traces.push({
+        type: "scatter", mode: "markers", x: ends.x, y: ends.y, marker: { size: 1, color: css("--text") }, hoverinfo: "skip",
+        error_y: { type: "data", symmetric: false, array: ends.up, arrayminus: ends.down, color: css("--text"), thickness: 1.2, width: 3 },
+      });
       traces.push({
         type: "scatter", mode: "markers", x: dots.x, y: dots.y, customdata: dots.custom, text: dots.text.map(escapeText),
         hovertemplate: escapeText(algorithm) + "<br>%{text}<extra></extra>",

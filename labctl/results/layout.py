@@ -74,6 +74,14 @@ def trial_folders(run: Path) -> Iterator[TrialFolder]:
             yield TrialFolder(int(match["number"]), int(attempt) if attempt else None, path)
 
 
+def trial_number(folder: Path) -> int:
+    """The number of the trial that a folder holds, or an attempt at it. Raises ValueError where it is none."""
+    match = _TRIAL_NAME.fullmatch(folder.name)
+    if match is None:
+        raise ValueError(f"{folder.name} is no trial's folder")
+    return int(match["number"])
+
+
 def is_run(path: Path) -> bool:
     """Whether a folder is a results directory."""
     return (path / PLAN).is_file()

@@ -28,6 +28,11 @@ class Trial:
     def __repr__(self) -> str:
         return f"Trial({str(self.path)!r})"
 
+    @property
+    def number(self) -> int:
+        """Its number in the plan, which is in its folder's name."""
+        return layout.trial_number(self.path)
+
     @cached_property
     def record(self) -> TrialRecord:
         """What stands in trial.json."""

@@ -18,7 +18,7 @@ from labctl.analysis.frame import factors_of, run_frame, summary
 from labctl.analysis.metrics import METRICS
 from labctl.campaign import Plan, make_plan
 from labctl.errors import LabctlError
-from labctl.report import content
+from labctl.report import about
 from labctl.report.html import script_json, write_report
 from labctl.report.numbers import short
 from labctl.report.series import time_course
@@ -38,6 +38,8 @@ class Page(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.tables: list[list[list[str]]] = []
+        self.named: dict[str, list[list[str]]] = {}
+        self._label = ""
         self.data = ""
         self._cell = self._data = False
         self.feed(text)
@@ -45,8 +47,10 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
         self._data = tag == "script" and dict(attrs).get("id") == "data"
+        self._label = dict(attrs).get("aria-label") or self._label
         if tag == "table":
             self.tables.append([])
+            self.named.setdefault(self._label, self.tables[-1])
         elif tag == "tr":
             self.tables[-1].append([])
         elif tag in {"td", "th"}:
@@ -130,7 +134,7 @@ def test_the_page_is_one_file_that_asks_no_host_for_anything(page: Page, text: s
 
 def test_every_trial_and_cell_is_in_a_table(run: Path, page: Page) -> None:
     frame = load_run(run).frame()
-    cells, _, trials = page.tables[:3]
+    cells, trials = page.named["Results by cell"], page.named["All trials"]
     assert len(cells) == 1 + frame["cell"].nunique()
     assert [int(row[0]) for row in trials[1:]] == frame["trial"].tolist()
     assert all(len(row) == len(trials[0]) for row in trials)
@@ -141,14 +145,14 @@ def test_every_trial_and_cell_is_in_a_table(run: Path, page: Page) -> None:
 def test_the_tables_say_what_the_frame_says(run: Path, page: Page) -> None:
     frame = load_run(run).frame()
     blackouts = frame[frame["cell"] == "hybrid,write_rate=400MiBps"]["blackout_ms"]
-    row = next(row for row in page.tables[0] if row[:2] == ["hybrid", "400MiB/s"])
+    row = next(row for row in page.named["Results by cell"] if row[:2] == ["hybrid", "400MiB/s"])
     low, middle, high = (short(value) for value in sorted(blackouts))
     assert row[4] == f"{middle} {low}\N{EN DASH}{high}"
     assert row[2] == "3 completed"
 
 
 def test_what_did_not_complete_is_listed_with_its_reason(odd: Path) -> None:
-    told = Page(write_report(odd).read_text()).tables[1]
+    told = Page(write_report(odd).read_text()).named["Trials that did not complete"]
     assert {(row[2], row[3]) for row in told[1:]} == {
         ("failed", "\N{EN DASH}"), ("invalid load", "\N{EN DASH}"), ("unsupported", "userfaultfd"),
     }  # fmt: skip
@@ -165,29 +169,29 @@ def test_hostile_texts_stay_texts(odd: Path) -> None:
 
 
 def test_the_headline_counts_and_claims_no_more(run: Path, odd: Path) -> None:
-    lines = content.headline(load_run(run).frame(), 27)
+    lines = about.headline(load_run(run).frame(), 27)
     assert lines[0] == "27 of 27 planned trials are accounted for: 24 completed, 3 not converged."
     assert lines[1] == "The memory check passed in 24 of 24 completed trials."
     assert lines[2].startswith("precopy, write rate 400MiB/s: 3 of 3 did not converge")
     assert "no interval" in lines[3]
-    lines = content.headline(load_run(odd).frame(), 27)
+    lines = about.headline(load_run(odd).frame(), 27)
     assert "1 completed, 1 failed, 3 unsupported, 1 invalid load" in lines[0]
     assert any(re.search(r"asked for .* did not get it within 5 %", line) for line in lines)
-    assert content.headline(load_run(run).frame().head(0), 27) == [
+    assert about.headline(load_run(run).frame().head(0), 27) == [
         "0 of 27 planned trials are accounted for."
     ]
 
 
 def test_what_a_reader_must_know_is_said(run: Path) -> None:
     trial = load_run(run).trials()[1].record
-    assert [line.split()[1] for line in content.caveats([trial])] == ["guests", "and"]
+    assert [line.split()[1] for line in about.caveats([trial])] == ["guests", "and"]
     trial.links["migration"].deviation = -0.389
     trial.clocks.one_clock = False
     trial.qemu = {}
-    assert content.caveats([trial]) == [
+    assert about.caveats([trial]) == [
         "The link was off: before the trials it was measured 39% below the rate asked."
     ]
-    assert content.caveats([]) == []
+    assert about.caveats([]) == []
 
 
 def test_a_memory_that_differs_is_told(tmp_path: Path) -> None:
@@ -196,7 +200,7 @@ def test_a_memory_that_differs_is_told(tmp_path: Path) -> None:
     trial.record.figures["memory_identical"] = False
     with RunStore.create(tmp_path, campaign, plan, {}) as store:
         write(store, trial)
-    assert "passed in 0 of 1" in content.headline(load_run(store.path).frame(), 27)[1]
+    assert "passed in 0 of 1" in about.headline(load_run(store.path).frame(), 27)[1]
 
 
 def test_a_run_without_any_result_has_a_report(tmp_path: Path) -> None:
