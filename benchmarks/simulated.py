@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from labctl.analysis.statistics import Floats
-from labctl.results.frame import assembled
+from labctl.results.building import assembled
 
 MEMORY_BYTES = 2**28
 

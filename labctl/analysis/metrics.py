@@ -101,6 +101,16 @@ MORE_METRICS: Final[tuple[Metric, ...]] = (
 BY_COLUMN: Final = {metric.column: metric for metric in (*METRICS, *MORE_METRICS)}
 
 
+_SOURCES: Final = (
+    "blackout_ms", "stall_max_ms", "stall_total_ms", "work_lost_s", "total_time_ms", "estimated_time_ms", "wall_time_ms",
+    "wire_bytes", "ram_bytes", "memory_bytes", "cpu_source_s", "cpu_destination_s", "cpu_source_other_s",
+    "cpu_destination_other_s", "clock_jump_ms",
+)  # fmt: skip
+"""what `with_derived` reads"""
+NEEDED: Final = frozenset(_SOURCES) | BY_COLUMN.keys()
+"""the frame's columns that the metrics need; what is read of a large run"""
+
+
 def metric_named(text: str) -> Metric:
     """The metric of that column, or of that column without its unit, as in `blackout`. Raises InputError."""
     found = {metric.short: metric for metric in BY_COLUMN.values()} | BY_COLUMN

@@ -65,7 +65,7 @@ def compare(
     """
     from labctl.analysis.compare import COMPARED, compare_levels, compare_runs
     from labctl.analysis.gate import Condition, all_failures
-    from labctl.analysis.metrics import metric_named
+    from labctl.analysis.metrics import NEEDED, metric_named
     from labctl.results import load_run
     from labctl.results.environment import differences
 
@@ -80,7 +80,7 @@ def compare(
         if b is not None:
             raise InputError("it goes with one run", place="--between", mend="leave out the second")
         factor, levels = _levels(between)
-        found = compare_levels(first.frame(), factor, levels, metrics, grouped)
+        found = compare_levels(first.frame(columns=NEEDED), factor, levels, metrics, grouped)
         names = (f"{factor} {levels[0]}", f"{factor} {levels[1]}")
     elif b is None:
         raise InputError(
@@ -88,7 +88,9 @@ def compare(
         )
     else:
         second = load_run(b, out)
-        found = compare_runs(first.frame(), second.frame(), metrics, grouped)
+        found = compare_runs(
+            first.frame(columns=NEEDED), second.frame(columns=NEEDED), metrics, grouped
+        )
         names = (first.name, second.name)
         environment = differences(first.environment, second.environment)
     held = list(all_failures(conditions, found))

@@ -30,10 +30,10 @@ def effects(
     """
     from labctl.analysis.effects import effects as explained
     from labctl.analysis.frame import factors_of
-    from labctl.analysis.metrics import metric_named
+    from labctl.analysis.metrics import NEEDED, metric_named
     from labctl.results import load_run
 
-    frame = load_run(run, out).frame()
+    frame = load_run(run, out).frame(columns=NEEDED)
     factors = ["algorithm", "transport", *factors_of(frame)]
     found = explained(frame, metric_named(metric), factors)
     if as_json:

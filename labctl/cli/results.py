@@ -53,10 +53,12 @@ def results(
 
     A trial's columns, with unit and definition: docs/reference/results.md.
     """
+    from labctl.analysis.metrics import NEEDED
     from labctl.results import load_run
 
-    frame = load_run(run, out).frame(warmups=warmups)
-    if form is Format.TABLE and output is None:
+    shown = form is Format.TABLE and output is None
+    frame = load_run(run, out).frame(warmups=warmups, columns=NEEDED if shown else None)
+    if shown:
         if len(frame):
             show_results(frame, plot=False)
         else:

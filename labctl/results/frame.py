@@ -5,63 +5,66 @@ made from, and deleting it loses nothing.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from labctl.errors import LabctlError, ResultsError
 from labctl.results import layout, raw
-from labctl.results.columns import CLOSING, ENDING, IDENTITY, Column
-from labctl.results.figures import FIGURES, MORE_FIGURES
+from labctl.results.building import AFTER, BEFORE, build
+from labctl.results.columns import Column
 from labctl.results.files import replace_file, writing
-from labctl.results.run import Run, Trial
-from labctl.results.schema import SCHEMA_VERSION, Outcome
+from labctl.results.run import Run
+from labctl.results.schema import SCHEMA_VERSION
 
 _STAMP = "made_from"
-_ORDERED = ("cell", "algorithm", "transport")
-"""Text columns that sort in the order of the plan, as the factors do."""
-
-_BEFORE: tuple[Column, ...] = IDENTITY
-_AFTER: tuple[Column, ...] = (
-    *ENDING,
-    *(figure.column for figure in FIGURES),
-    *CLOSING,
-    *(figure.column for figure in MORE_FIGURES),
-)
-_FIGURE_NAMES = [figure.column.name for figure in (*FIGURES, *MORE_FIGURES)]
-_DTYPES = {"int": "Int64", "float": "float64", "text": "str", "bool": "boolean", "uint": "UInt64"}
+_ALWAYS = {"outcome", "warmup", "twin_of"}
+"""of the columns behind the factors, those that tell which rows count"""
 
 
 def frame_columns() -> tuple[tuple[Column, ...], tuple[Column, ...]]:
     """The columns before the campaign's factors, and those after them."""
-    return _BEFORE, _AFTER
+    return BEFORE, AFTER
 
 
-def run_frame(run_dir: Path, *, warmups: bool = False) -> pd.DataFrame:
+def run_frame(
+    run_dir: Path, *, warmups: bool = False, columns: Collection[str] | None = None
+) -> pd.DataFrame:
     """One row for each trial that has a result, and for each that is unsupported, by number.
 
     A trial that is still to come has no row. Factors are columns of their own, as categories in the
-    order of the campaign. What is not known is empty (`pd.NA`, NaN), never 0.
+    order of the campaign. What is not known is empty (`pd.NA`, NaN), never 0. Of the columns behind the factors only those in
+    `columns` are read, where these are named (and how the trial ended): of a large run that saves time and memory.
 
     Raises:
         ResultsError: a file is damaged, or a newer labctl wrote it.
     """
-    stamp = _made_from(run_dir)
-    path = run_dir / layout.RESULTS
-    frame = None
-    if raw.parquet_metadata(path, _STAMP) == stamp:
-        try:
-            frame = raw.from_parquet(path)
-        except ResultsError:
-            frame = None  # damaged: it is derived
+    path, stamp = run_dir / layout.RESULTS, _made_from(run_dir)
+    frame = _kept(path, stamp, columns)
     if frame is None:
-        frame = _build(Run(run_dir))
-        _keep(path, raw.to_parquet(frame, **{_STAMP: stamp}))
+        whole = build(Run(run_dir))
+        _keep(path, raw.to_parquet(whole, **{_STAMP: stamp}))
+        frame = whole[_wanted(whole.columns, columns)]
     if warmups:
         return frame
     return frame[~frame["warmup"].fillna(value=False).astype(bool)].reset_index(drop=True)
+
+
+def _kept(path: Path, stamp: str, columns: Collection[str] | None) -> pd.DataFrame | None:
+    """What is kept, if it is made from what there is now."""
+    if raw.parquet_metadata(path, _STAMP) != stamp:
+        return None
+    try:
+        return raw.from_parquet(path, _wanted(raw.parquet_columns(path), columns))
+    except ResultsError:
+        return None  # damaged: it is derived
+
+
+def _wanted(names: Iterable[str], columns: Collection[str] | None) -> list[str]:
+    """All of them; or what identifies a trial, its factors, how it ended, and those asked for."""
+    behind = {column.name for column in AFTER} - _ALWAYS
+    return [name for name in names if columns is None or name not in behind or name in columns]
 
 
 def _keep(path: Path, data: bytes) -> None:
@@ -74,7 +77,7 @@ def _keep(path: Path, data: bytes) -> None:
 
 def _made_from(run_dir: Path) -> str:
     """A digest of all that the frame depends on: files by name, size and time, and the columns."""
-    names = [column.name for column in (*_BEFORE, *_AFTER)]
+    names = [column.name for column in (*BEFORE, *AFTER)]
     digest = hashlib.sha256(f"{SCHEMA_VERSION} {names}".encode())
     records = (f.path / layout.RECORD for f in layout.trial_folders(run_dir) if f.attempt is None)
     for path in (run_dir / layout.PLAN, *sorted(records)):
@@ -84,100 +87,3 @@ def _made_from(run_dir: Path) -> str:
             continue
         digest.update(f"{path.parent.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def _build(run: Run) -> pd.DataFrame:
-    cells = {cell.name: cell for cell in run.plan.cells}
-    rows = [_row(trial) for trial in run.trials()]
-    stored = {row["trial"] for row in rows}
-    for planned in run.plan.trials:
-        if planned.rule is None or planned.number in stored:
-            continue
-        cell = cells[planned.cell]
-        rows.append(
-            {
-                **cell.factors,
-                "trial": planned.number,
-                "cell": planned.cell,
-                "block": planned.block,
-                "direction": planned.direction,
-                "algorithm": cell.algorithm.name,
-                "transport": cell.transport,
-                "outcome": Outcome.UNSUPPORTED.value,
-                "rule": planned.rule,
-                "reason": planned.reason,
-                "write_rate_asked_bytes_per_s": cell.guest.write_rate_bytes_per_s,
-                "memory_bytes": cell.guest.memory_bytes,
-                "warmup": planned.warmup,
-                "schema": SCHEMA_VERSION,
-            }
-        )
-    rows.sort(key=lambda row: row["trial"])
-    orders: dict[str, Iterable[Any]] = {
-        "cell": cells,
-        "algorithm": [cell.algorithm.name for cell in cells.values()],
-        "transport": [cell.transport for cell in cells.values()],
-    }
-    factors = dict.fromkeys(name for cell in cells.values() for name in cell.factors)
-    factors |= dict.fromkeys(name for row in rows for name in row.pop("_factors", ()))
-    fixed = {column.name for column in (*_BEFORE, *_AFTER)}
-    levels = {name: [c.factors.get(name) for c in cells.values()] for name in factors}
-    return assembled(rows, orders, {k: v for k, v in levels.items() if k not in fixed})
-
-
-def _row(trial: Trial) -> dict[str, Any]:
-    record = trial.record
-    factors = record.spec.get("factors") or {}
-    figures = trial.figures()
-    return {
-        **factors,
-        **{name: figures.get(name) for name in _FIGURE_NAMES},
-        "_factors": tuple(factors),
-        "trial": record.number,
-        "cell": record.cell,
-        "block": record.block,
-        "attempt": record.attempt,
-        "pair": record.pair,
-        "direction": record.direction,
-        "algorithm": record.asked("algorithm", "name"),
-        "transport": record.spec.get("transport"),
-        "outcome": record.outcome.value,
-        "verdict": record.verdict.value if record.verdict else None,
-        "reason": record.reason,
-        "rule": record.rule,
-        "schema": record.schema_version,
-        "warmup": record.warmup,
-        "twin_of": record.spec.get("twin_of"),
-    }
-
-
-def assembled(
-    rows: list[dict[str, Any]],
-    orders: Mapping[str, Iterable[Any]],
-    factors: Mapping[str, Iterable[Any]],
-) -> pd.DataFrame:
-    """A frame of these rows, one a trial: keys are columns; `orders` are those of cell, algorithm and transport, `factors` the
-    campaign's, each with its levels in order.
-    """
-    data: dict[str, Any] = {}
-
-    def categories(name: str, order: Iterable[Any]) -> None:
-        values = [row.get(name) for row in rows]
-        levels = dict.fromkeys(level for level in (*order, *values) if level is not None)
-        kind = pd.CategoricalDtype(pd.Index(list(levels), dtype="str"), ordered=True)
-        data[name] = pd.Series(values, dtype=kind)
-
-    def plain(column: Column) -> None:
-        values = [row.get(column.name) for row in rows]
-        data[column.name] = pd.Series(values, dtype=_DTYPES[column.kind])
-
-    for column in _BEFORE:
-        if column.name in _ORDERED:
-            categories(column.name, orders[column.name])
-        else:
-            plain(column)
-    for name, order in factors.items():
-        categories(name, order)
-    for column in _AFTER:
-        plain(column)
-    return pd.DataFrame(data)

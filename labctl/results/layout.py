@@ -68,18 +68,17 @@ def trial_folders(run: Path) -> Iterator[TrialFolder]:
     except FileNotFoundError:
         return
     for path in entries:
-        match = _TRIAL_NAME.fullmatch(path.name)
-        if match:
-            attempt = match["attempt"]
-            yield TrialFolder(int(match["number"]), int(attempt) if attempt else None, path)
+        if _TRIAL_NAME.fullmatch(path.name):
+            yield folder_of(path)
 
 
-def trial_number(folder: Path) -> int:
-    """The number of the trial that a folder holds, or an attempt at it. Raises ValueError where it is none."""
-    match = _TRIAL_NAME.fullmatch(folder.name)
+def folder_of(path: Path) -> TrialFolder:
+    """What a trial's folder says by its name. Raises ValueError where it is none."""
+    match = _TRIAL_NAME.fullmatch(path.name)
     if match is None:
-        raise ValueError(f"{folder.name} is no trial's folder")
-    return int(match["number"])
+        raise ValueError(f"{path.name} is no trial's folder")
+    attempt = match["attempt"]
+    return TrialFolder(int(match["number"]), int(attempt) if attempt else None, path)
 
 
 def is_run(path: Path) -> bool:

@@ -157,6 +157,14 @@ def parquet_metadata(path: Path, key: str) -> str | None:
     return value.decode() if value is not None else None
 
 
+def parquet_columns(path: Path) -> list[str]:
+    """The names of a parquet file's columns, in order. Raises ResultsError."""
+    try:
+        return list(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException) as error:
+        raise ResultsError(f"cannot be read: {error}", place=str(path)) from None
+
+
 def events_to_jsonl(events: Iterable[Mapping[str, Any]]) -> bytes:
     """The text of events.jsonl."""
     head = {"schema_version": SCHEMA_VERSION, "file": "events"}

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -31,7 +32,7 @@ class Trial:
     @property
     def number(self) -> int:
         """Its number in the plan, which is in its folder's name."""
-        return layout.trial_number(self.path)
+        return layout.folder_of(self.path).number
 
     @cached_property
     def record(self) -> TrialRecord:
@@ -159,11 +160,13 @@ class Run:
         tries = sorted((f.attempt, f.path) for f in found if f.attempt is not None)
         return [Trial(path) for _, path in tries]
 
-    def frame(self, *, warmups: bool = False) -> "pd.DataFrame":
+    def frame(
+        self, *, warmups: bool = False, columns: Collection[str] | None = None
+    ) -> "pd.DataFrame":
         """One row a trial: see `labctl.results.frame.run_frame`."""
         from labctl.results.frame import run_frame
 
-        return run_frame(self.path, warmups=warmups)
+        return run_frame(self.path, warmups=warmups, columns=columns)
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,7 @@ def _info(path: Path, latest: bool) -> RunInfo:
     except (ValueError, KeyError, TypeError, AttributeError, ResultsError):
         planned = None
     try:
-        outcomes = dict(Counter(Run(path).frame()["outcome"]))
+        outcomes = dict(Counter(Run(path).frame(columns=["outcome"])["outcome"]))
     except (InputError, ResultsError):
         outcomes = {}
     finished = [folder for folder in layout.trial_folders(path) if folder.attempt is None]

@@ -42,7 +42,9 @@ class RunStore:
     def __init__(self, path: Path, journal: int) -> None:
         self.path = path
         self._journal = journal
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._known: dict[int, set[int | None]] | None = None
+        """by trial, the attempts that stand on the disk, None for its result; nobody else writes there, so it is read once"""
 
     @property
     def name(self) -> str:
@@ -148,30 +150,41 @@ class RunStore:
         with self._lock:
             if record.outcome is Outcome.INTERRUPTED:
                 folder += f".attempt{self.next_attempt(record.number)}"
-            elif record.number in self.finished():
+            elif None in self._stored().get(record.number, ()):
                 raise ResultsError(
                     "has a result already; it is not overwritten", place=str(trials / folder)
                 )
             beside.rename(trials / folder)
             sync_folder(trials)
+            attempt = layout.folder_of(trials / folder).attempt
+            self._stored().setdefault(record.number, set()).add(attempt)
         return trials / folder
 
     def finished(self) -> set[int]:
         """The numbers of the trials that have a result."""
-        return {found.number for found in layout.trial_folders(self.path) if found.attempt is None}
+        with self._lock:
+            return {number for number, attempts in self._stored().items() if None in attempts}
 
     def used(self) -> set[int]:
         """The numbers of the trials that have a result or an interrupted attempt."""
-        return {found.number for found in layout.trial_folders(self.path)}
+        with self._lock:
+            return set(self._stored())
 
     def next_attempt(self, number: int) -> int:
         """What to call the next attempt at a trial: 1 for the first."""
-        attempts = [
-            found.attempt
-            for found in layout.trial_folders(self.path)
-            if found.number == number and found.attempt is not None
-        ]
-        return max(attempts, default=0) + 1
+        with self._lock:
+            attempts = [
+                attempt for attempt in self._stored().get(number, ()) if attempt is not None
+            ]
+            return max(attempts, default=0) + 1
+
+    def _stored(self) -> dict[int, set[int | None]]:
+        """What is stored, under the lock."""
+        if self._known is None:
+            self._known = {}
+            for found in layout.trial_folders(self.path):
+                self._known.setdefault(found.number, set()).add(found.attempt)
+        return self._known
 
     def journal(self, event: str, **data: Any) -> None:
         """Append one line to journal.jsonl. It is in the kernel's hands when this returns."""

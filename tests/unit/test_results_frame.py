@@ -9,7 +9,7 @@ import pytest
 
 from labctl.campaign import Plan, make_plan
 from labctl.errors import InputError, ResultsError
-from labctl.results import Outcome, RunStore, frame, list_runs, load_run, raw
+from labctl.results import Outcome, RunStore, building, frame, list_runs, load_run, raw
 from labctl.results.reference import reference_page
 from tests.synthetic import ENVIRONMENT, fake_run, fake_trial, quickstart, record, write
 
@@ -146,11 +146,31 @@ def test_a_frame_of_other_columns_is_made_anew(
 ) -> None:
     run = load_run(partial)
     run.frame()
-    last = frame._AFTER[-1].name
-    monkeypatch.setattr(frame, "_AFTER", frame._AFTER[:-1])
+    last = building.AFTER[-1].name
+    fewer = building.AFTER[:-1]
+    for module in (frame, building):
+        monkeypatch.setattr(module, "AFTER", fewer)
     assert last not in run.frame()
     monkeypatch.undo()
     assert "beats_lost" in run.frame()
+
+
+def test_some_columns_are_read_alone(partial: Path) -> None:
+    run = load_run(partial)
+    some = run.frame(columns=["blackout_ms"])
+    whole = run.frame()
+    pd.testing.assert_frame_equal(some, whole[list(some.columns)])
+    assert {"trial", "cell", "write_rate", "outcome", "blackout_ms"} <= set(some.columns)
+    assert "total_time_ms" not in some
+
+
+def test_a_large_run_is_built_some_at_a_time(
+    partial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load_run(partial).frame()
+    (partial / "results.parquet").unlink()
+    monkeypatch.setattr(building, "CHUNK", 3)
+    pd.testing.assert_frame_equal(load_run(partial).frame(), whole)
 
 
 def test_a_run_is_read_where_nothing_can_be_written(
