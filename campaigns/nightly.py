@@ -3,11 +3,11 @@
 
     30 2 * * *  cd /srv/lab && .venv/bin/python nightly.py evacuation.yaml --out runs
 
-A run that was cut off last night is finished instead of begun anew. Medians are compared with those of
-the newest whole run of the very same campaign. A cell counts as worse only where its median grew by
-more than the tolerance *and* every value of tonight lies above every value of then: repetitions of one
-night differ among themselves, and a difference inside that noise is none. Below three repetitions
-no figure is judged.
+A run that was cut off last night is finished instead of begun anew. It is compared with the newest whole
+run of the very same campaign, by the conditions of `labctl compare --fail-if`: a figure is worse where its median
+grew by more than was said *and* the difference is shown, its 95 % interval leaving out "none". Repetitions of one
+night differ among themselves, and a difference inside that noise is none. That takes six repetitions;
+whether a machine still arrives is judged with fewer too.
 
 Exit status: 0 nothing became worse; 1 trials failed or had no valid load; 4 something became worse;
 2, 3 and 130 as those of `labctl run`.
@@ -21,13 +21,18 @@ from pathlib import Path
 import pandas as pd
 
 import labctl
-from labctl.analysis.frame import summary
+from labctl.analysis.compare import compare_runs
+from labctl.analysis.gate import Condition, failures
 from labctl.campaign import Campaign
-from labctl.errors import LabctlError, PlanChanged
+from labctl.errors import InputError, LabctlError, PlanChanged
 from labctl.results import Run, list_runs
 
-FIGURES = ("blackout_ms", "total_time_ms", "stall_max_ms")
-ENOUGH = 3
+FAIL_IF = (
+    "completion worsens",
+    "blackout worsens by > 25%",
+    "total_time worsens by > 25%",
+    "interruption worsens by > 25%",
+)
 WORSE = 4
 
 
@@ -36,16 +41,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     said = argparse.ArgumentParser(description="Run a campaign; compare it with its last run.")
     said.add_argument("campaign", type=Path)
     said.add_argument("--out", type=Path, default=Path("runs"))
-    said.add_argument("--tolerance", type=float, default=0.25, help="0.25: a quarter more is worse")
+    said.add_argument(
+        "--fail-if", action="append", metavar="CONDITION", help=f"instead of {FAIL_IF}"
+    )
     asked = said.parse_args(argv)
     try:
-        return tonight(asked.campaign, asked.out, asked.tolerance)
+        conditions = [Condition.parse(text) for text in asked.fail_if or FAIL_IF]
+        return tonight(asked.campaign, asked.out, conditions)
     except LabctlError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def tonight(file: Path, out: Path, tolerance: float) -> int:
+def tonight(file: Path, out: Path, conditions: Sequence[Condition]) -> int:
     """Run the campaign of a file, or finish its last run; compare; the exit status."""
     campaign = labctl.load_campaign(file)
     plan = labctl.plan(campaign)
@@ -62,7 +70,7 @@ def tonight(file: Path, out: Path, tolerance: float) -> int:
     if not before:
         print("its first run: nothing to compare with")
         return 0
-    found = list(worse(before[-1].frame(), labctl.load_run(result.directory).frame(), tolerance))
+    found = list(worse(before[-1].frame(), labctl.load_run(result.directory).frame(), conditions))
     print("\n".join(found) or f"nothing became worse since {before[-1].name}")
     return WORSE if found else 0
 
@@ -98,18 +106,14 @@ def finish(campaign: Campaign, out: Path) -> "labctl.Result | None":
         return None
 
 
-def worse(then: pd.DataFrame, now: pd.DataFrame, tolerance: float) -> Iterator[str]:
-    """What became worse, one line each: fewer trials that completed, or a figure beyond the noise."""
-    old, new = (summary(frame, FIGURES).set_index("cell") for frame in (then, now))
-    for cell in [cell for cell in new.index if cell in old.index]:
-        was, has = old.loc[cell], new.loc[cell]
-        if has["completed"] < was["completed"]:
-            yield f"{cell}: {was['completed']} completed then, {has['completed']} now"
-        for name in FIGURES:
-            grew = has[name] > was[name] * (1 + tolerance)
-            enough = min(has[f"{name}_n"], was[f"{name}_n"]) >= ENOUGH
-            if enough and grew and has[f"{name}_min"] > was[f"{name}_max"]:
-                yield f"{cell}: {name} {was[name]:.4g} then, {has[name]:.4g} now"
+def worse(then: pd.DataFrame, now: pd.DataFrame, conditions: Sequence[Condition]) -> Iterator[str]:
+    """What became worse, one line each. What cannot be judged, for want of repetitions, is said."""
+    found = compare_runs(then, now, [c.metric for c in conditions if c.metric is not None])
+    for condition in conditions:
+        try:
+            yield from (f"{condition.text}: {line}" for line in failures(condition, found))
+        except InputError as unjudged:
+            print(unjudged.fault, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def courses(trials: Sequence[Trial], *, several: bool = False) -> Iterator[dict[
         link = record.links.get("migration")
         asked = link.asked_bits_per_s if link else None
         yield {
-            "trial": f"{record.run}/{record.number}" if several else record.number,
+            "trial": f"{trial.run}/{record.number}" if several else record.number,
             "cell": record.cell,
             "note": f"{record.outcome.value.replace('_', ' ')}, {record.direction}",
             "link_mbit_per_s": asked / 1e6 if asked else None,

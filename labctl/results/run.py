@@ -34,6 +34,11 @@ class Trial:
         """Its number in the plan, which is in its folder's name."""
         return layout.folder_of(self.path).number
 
+    @property
+    def run(self) -> str:
+        """The name of its run, which is its folder's."""
+        return self.path.parent.parent.name
+
     @cached_property
     def record(self) -> TrialRecord:
         """What stands in trial.json."""

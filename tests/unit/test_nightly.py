@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from labctl import api
+from labctl.analysis.gate import Condition
 from labctl.campaign import Campaign, dump_campaign, load_campaign
 from labctl.lab.fake import FakeLab, Script, fake_lab
 from labctl.results import list_runs, load_run
 from tests.fakes import campaign
-from tests.synthetic import fake_run
+from tests.synthetic import fake_run, quickstart
 
 SCRIPT = Path(__file__).parents[2] / "campaigns" / "nightly.py"
 
@@ -83,7 +84,7 @@ def test_a_cell_that_completes_no_more_is_worse(
     assert nightly.main([file]) == 0
     scripts += [Script("cancelled"), Script("cancelled")]
     assert nightly.main([file]) == nightly.WORSE
-    assert "2 completed then, 0 now" in capsys.readouterr().out
+    assert "2 of 2 completed, and now 0 of 2" in capsys.readouterr().out
 
 
 def test_another_campaign_of_the_same_name_is_not_compared_with(
@@ -104,11 +105,15 @@ def test_a_mistake_is_said_without_a_traceback(
 
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """Nine cells of three repetitions, invented."""
-    return load_run(fake_run(tmp_path_factory.mktemp("runs"))).frame()
+    """Nine cells of six repetitions, invented."""
+    return load_run(fake_run(tmp_path_factory.mktemp("runs"), quickstart(repetitions=6))).frame()
 
 
-def grown(frame: pd.DataFrame, column: str, factor: float, trials: int = 3) -> pd.DataFrame:
+def worse(then: pd.DataFrame, now: pd.DataFrame) -> list[str]:
+    return list(nightly.worse(then, now, [Condition.parse(text) for text in nightly.FAIL_IF]))
+
+
+def grown(frame: pd.DataFrame, column: str, factor: float, trials: int = 6) -> pd.DataFrame:
     """The same with a figure of the first cell larger in some of its trials."""
     now = frame.copy()
     completed = now[now["outcome"] == "completed"]
@@ -118,19 +123,22 @@ def grown(frame: pd.DataFrame, column: str, factor: float, trials: int = 3) -> p
 
 
 def test_the_same_is_not_worse(frame: pd.DataFrame) -> None:
-    assert list(nightly.worse(frame, frame, 0.25)) == []
+    assert worse(frame, frame) == []
 
 
 def test_a_figure_that_grew_in_every_repetition_is_worse(frame: pd.DataFrame) -> None:
-    (said,) = nightly.worse(frame, grown(frame, "blackout_ms", 10.0), 0.25)
-    assert "blackout_ms" in said
+    said = worse(frame, grown(frame, "blackout_ms", 10.0))
+    assert [line.split()[0] for line in said] == ["blackout", "interruption"]
 
 
 def test_what_is_inside_the_noise_or_the_tolerance_is_not_worse(frame: pd.DataFrame) -> None:
-    assert list(nightly.worse(frame, grown(frame, "blackout_ms", 10.0, trials=1), 0.25)) == []
-    assert list(nightly.worse(frame, grown(frame, "blackout_ms", 1.2), 0.25)) == []
+    assert worse(frame, grown(frame, "blackout_ms", 10.0, trials=1)) == []
+    assert worse(frame, grown(frame, "blackout_ms", 1.2)) == []
 
 
-def test_two_repetitions_are_not_judged(frame: pd.DataFrame) -> None:
+def test_two_repetitions_are_not_judged_and_that_is_said(
+    frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
     two = frame[frame["block"] < 3]
-    assert list(nightly.worse(two, grown(two, "blackout_ms", 10.0), 0.25)) == []
+    assert worse(two, grown(two, "blackout_ms", 10.0)) == []
+    assert "'blackout worsens by > 25%' can be judged nowhere" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from labctl.analysis.metrics import METRICS
 from labctl.campaign import Plan, make_plan
 from labctl.errors import LabctlError
 from labctl.report import about
+from labctl.report.figures import write_figures
 from labctl.report.html import script_json, write_report
 from labctl.report.numbers import short
 from labctl.report.series import time_course
@@ -352,6 +353,69 @@ def test_a_terminal_shows_what_went_wrong(odd: Path) -> None:
 )  # fmt: skip
 def test_numbers_have_three_digits_that_matter(value: float, said: str) -> None:
     assert short(value) == said
+
+
+def test_the_page_begins_with_the_answer_and_scores_come_before_ranks(
+    text: str, page: Page
+) -> None:
+    order = [
+        text.index(f'id="{name}"')
+        for name in ("answer", "scorecard", "ranking", "cells", "trials", "how")
+    ]
+    assert order == sorted(order)
+    named = {"Continuous service", "Resource usage", "Robustness", "Predictability", "Transparency"}
+    assert named <= page.named.keys()
+    assert all(len(page.named[name]) == 10 for name in named)
+    assert page.named["Map of continuous service"][0] == [
+        "bandwidth",
+        "0MiB/s",
+        "40MiB/s",
+        "400MiB/s",
+    ]
+    assert "labctl run" in text
+
+
+def test_several_runs_make_one_report(tmp_path: Path) -> None:
+    runs = [fake_run(tmp_path / name, quickstart(repetitions=1)) for name in ("a", "b")]
+    twin = runs[1].rename(runs[1].with_name("quickstart-20260102T000000Z"))
+    path = write_report([runs[0], twin])
+    assert path == runs[0].parent / "report.html"
+    page = Page(path.read_text())
+    assert [row[1] for row in page.named["Results by cell"][1:]] == 9 * [runs[0].name] + 9 * [
+        twin.name
+    ]
+    assert {str(course["trial"]).split("/")[0] for course in json.loads(page.data)["courses"]} <= {
+        runs[0].name,
+        twin.name,
+    }
+    assert (
+        len({point["trial"] for point in json.loads(page.data)["results"]["metrics"][0]["points"]})
+        == 18
+    )
+
+
+def test_with_six_repetitions_intervals_stand_in_tables_and_pictures(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, quickstart(repetitions=6))
+    page = Page(write_report(run).read_text())
+    row = next(row for row in page.named["Results by cell"] if row[:2] == ["hybrid", "400MiB/s"])
+    assert re.fullmatch(r"[\d.]+ \[[\d.]+, [\d.]+\]", row[4])
+    middles = json.loads(page.data)["results"]["metrics"][1]["middles"]
+    assert all(cell["interval"][0] <= cell["median"] <= cell["interval"][1] for cell in middles)
+
+
+def test_figures_for_a_paper_are_the_same_bytes_each_time(run: Path, tmp_path: Path) -> None:
+    first, second = (write_figures(load_run(run), tmp_path / name) for name in ("a", "b"))
+    assert {path.suffix for path in first} == {".pdf", ".svg"}
+    assert len(first) == 2 * (len(METRICS) + 1)
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    svg = next(path for path in first if path.name == "blackout.svg").read_text()
+    assert "Blackout, ms" in svg
+    assert "400MiB/s" in svg
+
+
+def test_a_time_course_that_is_not_there_is_said(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(LabctlError, match="has no result"):
+        write_figures(load_run(run), tmp_path, trial=999)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
