@@ -121,7 +121,10 @@ def asked_pages(seconds: float, rate: int) -> float:
 def test_a_profile_is_followed_page_by_page(boot: Boot, vcpus: int) -> None:
     """At each beat the work is what the profile has asked until then, or a little less (5 ms at the
     highest share are made up for); and never more than a page a vCPU ahead. In a rest nobody writes,
-    save a vCPU that the host kept from its core until then: of such a round work is missing."""
+    save a vCPU that the host kept from its core until then: of such a round work is missing.
+
+    vCPU 0 reads its clock, then what the others have written. Where the host takes it from its core in between, that is more
+    than was asked by then: seldom, and never more than was asked by the next beat."""
     rate, seconds = 20 * MIB, 2.6
     steps = ",".join(f"{us}:{int(share * 1e6)}" for us, share in STEPS)
     guest = boot(f"ws={16 * MIB} rate={rate} steps={steps}", vcpus=vcpus, memory_bytes=64 * MIB)
@@ -129,7 +132,12 @@ def test_a_profile_is_followed_page_by_page(boot: Boot, vcpus: int) -> None:
     guest.run_for(seconds)
     beats = [beat for _, beat in guest.beats(PHASE_RUN) if beat.tsc > start]
     behind = [asked_pages((b.tsc - start) / hz, rate) - sum(b.work) for b in beats]
-    assert min(behind) > -vcpus - 1
+    ahead = [b for b in behind if b <= -vcpus - 1]
+    assert len(ahead) < (0.01 * len(behind) if vcpus > 1 else 1)
+    assert all(
+        asked_pages((after.tsc - start) / hz, rate) - sum(beat.work) > -vcpus - 1
+        for beat, after in itertools.pairwise(beats)
+    )
     assert sorted(behind)[len(behind) // 2] < 0.05 * asked_pages(seconds, rate)
     rests: dict[int, list[tuple[tuple[int, ...], float]]] = {}
     for beat, pages in zip(beats, behind, strict=True):
