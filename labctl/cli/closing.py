@@ -85,8 +85,13 @@ def show_results(frame: "pd.DataFrame", *, plot: bool = True) -> None:
 
 def sentences(run: "Run", frame: "pd.DataFrame") -> Iterator[str]:
     """One sentence for each thing that a table does not say."""
+    from labctl.analysis.adaptive import described, saving
     from labctl.report.content import caveats
 
+    saved = saving(run.campaign, run.plan, frame)
+    if saved is not None:
+        yield described(saved)
+    yield from _twins(frame)
     refused = frame[frame["outcome"] == "unsupported"]
     for rule, rows in refused.groupby("rule", observed=True):
         cells = some(map(str, rows["cell"]))
@@ -99,6 +104,18 @@ def sentences(run: "Run", frame: "pd.DataFrame") -> Iterator[str]:
         more = as_typed("labctl", "show", run.name, str(row["trial"]))
         yield f"trial {row['trial']} ({row['cell']}) failed: {brief(row['reason'])} ({more})"
     yield from caveats([trial.record for trial in run.trials()])
+
+
+def _twins(frame: "pd.DataFrame") -> Iterator[str]:
+    """What the table leaves out: the cell that was run against itself, and how far it lay apart."""
+    from labctl.analysis.metrics import metric_named, with_derived
+    from labctl.analysis.noise import floor
+
+    for cell in frame["twin_of"].dropna().unique():
+        metrics = [metric_named(name) for name in ("total_time", "blackout")]
+        found = [(metric, floor(with_derived(frame), metric)) for metric in metrics]
+        apart = [f"{m.title.lower()} {ratio - 1:.1%} apart at most" for m, ratio in found if ratio]
+        yield f"noise: {cell} was run against itself: {', '.join(apart) or 'too few trials to say more'}"
 
 
 def finished(run: "Run") -> set[int]:

@@ -42,7 +42,7 @@ def test_the_design(found: Campaign, one: Capabilities, other: Capabilities) -> 
     assert [trial.number for trial in plan.trials] == list(range(1, len(plan.trials) + 1))
     blocks = [trial.block for trial in plan.trials]
     assert blocks == sorted(blocks)
-    for block in range(1, found.repetitions + 1):
+    for block in range(1, found.first_blocks + 1):
         in_block = [trial.cell for trial in plan.trials if trial.block == block]
         assert sorted(in_block) == sorted(names)
     for name in names:
