@@ -21,6 +21,9 @@ from labctl.analysis.statistics import Floats, median, median_interval
 from labctl.campaign import Campaign, Plan, RepetitionsSpec, expand
 from labctl.results.schema import Outcome
 
+_NAMED = 5
+"""cells that a sentence names"""
+
 State = Literal["settled", "censored", "open"]
 
 
@@ -93,11 +96,11 @@ def saving(campaign: Campaign, plan: Plan, frame: pd.DataFrame) -> Saving | None
         return None
     counted = [trial for trial in plan.trials if trial.supported and not trial.warmup]
     cells = {trial.cell for trial in counted}
-    asked = {
-        cell.name for cell in expand(campaign)
-    }  # a plan that was changed keeps what has results
-    found = tuple(each for each in standings(frame, rule) if each.cell in asked)
-    return Saving(rule, len(counted), len(cells) * rule.max, found)
+    found = {standing.cell: standing for standing in standings(frame, rule)}
+    # A plan that was changed keeps what has results: such cells do not go on, and are not counted.
+    asked = [cell.name for cell in expand(campaign) if cell.name in cells]
+    known = tuple(found.get(name) or Standing(name, 0, 0, {}, "open") for name in asked)
+    return Saving(rule, len(counted), len(cells) * rule.max, known)
 
 
 def described(saved: Saving) -> str:
@@ -108,11 +111,15 @@ def described(saved: Saving) -> str:
     cells = len(saved.standings)
     said += f", {len(settled)} of {cells} cell{'s' if cells != 1 else ''} settled at {share}"
     rest = [f"{each.cell} ({_why(each)})" for each in saved.standings if each.state != "settled"]
+    if len(rest) > _NAMED:
+        rest[_NAMED - 1 :] = [f"and {len(rest) - _NAMED + 1} more"]
     return f"{said}; not settled: {', '.join(rest)}" if rest else said
 
 
 def _why(standing: Standing) -> str:
     """Why a cell is not settled."""
+    if not standing.trials:
+        return "not run yet"
     if standing.state == "censored":
         return "none completed"
     wide = {name: w for name, w in standing.widths.items() if w is not None and math.isfinite(w)}

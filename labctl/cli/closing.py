@@ -110,12 +110,17 @@ def _twins(frame: "pd.DataFrame") -> Iterator[str]:
     """What the table leaves out: the cell that was run against itself, and how far it lay apart."""
     from labctl.analysis.metrics import metric_named, with_derived
     from labctl.analysis.noise import floor
+    from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN
 
+    done = frame[frame["outcome"] == "completed"]
     for cell in frame["twin_of"].dropna().unique():
-        metrics = [metric_named(name) for name in ("total_time", "blackout")]
-        found = [(metric, floor(with_derived(frame), metric)) for metric in metrics]
-        apart = [f"{m.title.lower()} {ratio - 1:.1%} apart at most" for m, ratio in found if ratio]
-        yield f"noise: {cell} was run against itself: {', '.join(apart) or 'too few trials to say more'}"
+        said = "too few completed trials to say more"
+        if (done["twin_of"] == cell).sum() >= ENOUGH_FOR_MEDIAN:
+            metrics = [metric_named(name) for name in ("total_time", "blackout")]
+            found = [(metric, floor(with_derived(frame), metric)) for metric in metrics]
+            apart = [f"{m.title.lower()} {ratio - 1:.1%}" for m, ratio in found if ratio]
+            said = f"it lies apart by at most {', '.join(apart)}" if apart else said
+        yield f"noise: {cell} was run against itself, and is one row of the table: {said}"
 
 
 def finished(run: "Run") -> set[int]:
