@@ -103,8 +103,10 @@ def worse(then: pd.DataFrame, now: pd.DataFrame, tolerance: float) -> Iterator[s
     old, new = (summary(frame, FIGURES).set_index("cell") for frame in (then, now))
     for cell in [cell for cell in new.index if cell in old.index]:
         was, has = old.loc[cell], new.loc[cell]
-        if has["completed"] < was["completed"]:
-            yield f"{cell}: {was['completed']} completed then, {has['completed']} now"
+        # By share: an adaptive campaign runs a cell as often as its noise asks.
+        if has["completed"] / has["trials"] < was["completed"] / was["trials"]:
+            then_of, now_of = (f"{row['completed']} of {row['trials']}" for row in (was, has))
+            yield f"{cell}: {then_of} completed then, {now_of} now"
         for name in FIGURES:
             grew = has[name] > was[name] * (1 + tolerance)
             enough = min(has[f"{name}_n"], was[f"{name}_n"]) >= ENOUGH

@@ -83,7 +83,7 @@ def test_a_cell_that_completes_no_more_is_worse(
     assert nightly.main([file]) == 0
     scripts += [Script("cancelled"), Script("cancelled")]
     assert nightly.main([file]) == nightly.WORSE
-    assert "2 completed then, 0 now" in capsys.readouterr().out
+    assert "2 of 2 completed then, 0 of 2 now" in capsys.readouterr().out
 
 
 def test_another_campaign_of_the_same_name_is_not_compared_with(
