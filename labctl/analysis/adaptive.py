@@ -90,12 +90,12 @@ def _state(completed: int, widths: dict[str, float | None], rule: RepetitionsSpe
 
 
 def saving(campaign: Campaign, plan: Plan, frame: pd.DataFrame) -> Saving | None:
-    """What an adaptive run saved, by now; None of a run that is not adaptive."""
+    """What an adaptive run saved, by now; None of a run that is not adaptive, or of which nothing can run."""
     rule = campaign.adaptive
-    if rule is None or plan.quick:
-        return None
     counted = [trial for trial in plan.trials if trial.supported and not trial.warmup]
     cells = {trial.cell for trial in counted}
+    if rule is None or plan.quick or not counted:
+        return None
     found = {standing.cell: standing for standing in standings(frame, rule)}
     # A plan that was changed keeps what has results: such cells do not go on, and are not counted.
     asked = [cell.name for cell in expand(campaign) if cell.name in cells]

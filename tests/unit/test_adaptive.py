@@ -178,6 +178,4 @@ def test_a_twin_that_is_refused_with_its_cell_has_no_row_either(tmp_path: Path) 
     assert Counter(frame["outcome"]) == {"unsupported": 12}
     assert list(summary(frame)["cell"]) == [NOISY]
     assert need_more(frame, RULE) == []
-    saved = saving(run.campaign, run.plan, frame)
-    assert saved is not None
-    assert described(saved) == "adaptive: 0 trials instead of 0, 0 of 0 cells settled at 5 %"
+    assert saving(run.campaign, run.plan, frame) is None
