@@ -123,14 +123,10 @@ def summary(campaign: "Campaign", plan: "Plan", trials: "list[PlannedTrial]") ->
 
 def _until(rule: "RepetitionsSpec") -> str:
     """An adaptive campaign's rule in words."""
-    metrics = [metric.replace("_", " ") for metric in rule.until.of]
-    of = " and ".join([", ".join(metrics[:-1]), metrics[-1]] if metrics[1:] else metrics)
-    its = "its median" if len(metrics) == 1 else "the median, for each"
+    of = " and of ".join(metric.replace("_", " ") for metric in rule.until.of)
     share = f"{rule.until.relative_interval * 100:g} %"
-    return (
-        f"{_count(rule.min, 'block')} at first, up to {rule.max}, until half the 95 % interval of {of} is within {share} "
-        f"of {its}"
-    )
+    until = f"half the 95 % interval of {of} is within {share} of its median"
+    return f"{_count(rule.min, 'block')} at first, up to {rule.max}, until {until}"
 
 
 def _idle(blocks: int, pairs: int) -> Iterator[str]:

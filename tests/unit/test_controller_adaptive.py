@@ -224,35 +224,47 @@ def labs(monkeypatch: pytest.MonkeyPatch) -> Lab:
     return told
 
 
-def test_a_run_that_was_killed_in_a_block_that_was_added_goes_on_with_it(
+def test_a_run_that_was_killed_comes_to_what_it_would_have_come_to(
     tmp_path: Path, labs: Lab, quick: None
 ) -> None:
-    """What `kill -9` leaves is what stands on disk; the plan that has grown is no changed one."""
-    killed = tmp_path / "killed" / "run-20260101T000000Z"
+    """What `kill -9` leaves is what stands on disk: before a block was added, before it began, in the middle of it."""
     where: list[Path] = []
+    left: dict[str, Path] = {}
+
+    def kill(when: str) -> None:
+        left[when] = tmp_path / when / "run-20260101T000000Z"
+        shutil.copytree(where[0], left[when])
 
     def at(event: Event) -> None:
-        if isinstance(event, RunStarted):
-            where.append(event.directory)
-        if isinstance(event, StateEntered) and (event.number, event.state) == (14, "precopy"):
-            shutil.copytree(where[0], killed)
+        match event:
+            case RunStarted():
+                where.append(event.directory)
+            case TrialEnded(number=12):
+                kill("before")
+            case PlanGrown(blocks=(7,)):
+                kill("added")
+            case StateEntered(number=14, state="precopy"):
+                kill("begun")
+            case _:
+                pass
 
-    told = Told(at)
     labs.plan = lambda: load_run(where[-1]).plan
-    asked = as_file(adaptive())
-    whole = api.run(asked, out=tmp_path / "runs", observers=[labs, told])
+    whole = api.run(as_file(adaptive()), out=tmp_path / "runs", observers=[labs, Told(at)])
     plan = load_run(whole.directory).plan
     assert [trial.block for trial in plan.trials[12:]] == [7, 8, 9]
+    stood = {"before": (12, 12), "added": (13, 12), "begun": (14, 13)}
+    for when, killed in left.items():
+        run = load_run(killed)
+        assert (len(run.plan.trials), len(run.trials())) == stood[when]
+        where.append(killed)
+        again = api.resume(killed, observers=[labs])
+        assert (again.exit_code, dict(again.summary.outcomes)) == (0, {"completed": 15})
+        assert load_run(killed).plan == plan
+    assert list(left) == list(stood)
 
-    assert [t.block for t in load_run(killed).plan.trials[12:]] == [7, 8]
-    assert len(load_run(killed).trials()) == 13
-    labs.plan = lambda: load_run(killed).plan
-    again = api.resume(killed, observers=[labs])
-    assert (again.exit_code, dict(again.summary.outcomes)) == (0, {"completed": 15})
-    assert load_run(killed).plan == plan
+    killed = left["begun"]
     api.resume(killed)
     assert len(load_run(killed).trials()) == 15, "and then it is over"
-
     edit(killed, "max: 20", "max: 21")
     api.resume(killed)
     assert load_run(killed).plan == plan, "a limit that was not met changes nothing"
