@@ -4,7 +4,7 @@ Nothing here looks at a result. Which cells go on is told; the block that they m
 which all its blocks were made. So a plan that was interrupted can be made again, and grown again, to what it was.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from labctl.campaign.blocks import block_of
 from labctl.campaign.cells import expand
@@ -15,7 +15,7 @@ from labctl.campaign.repetitions import RepetitionsSpec
 
 
 def grown(
-    plan: Plan, campaign: Campaign, cells: Collection[str], blocks: int, used: Iterable[int] = ()
+    plan: Plan, campaign: Campaign, cells: Collection[str], blocks: int, used: Collection[int] = ()
 ) -> Plan:
     """The plan with so many more blocks of these cells; the same plan where the campaign's rule allows none.
 
@@ -46,9 +46,10 @@ def regrown(plan: Plan, campaign: Campaign, old: Plan) -> Plan:
     return plan
 
 
-def with_block(plan: Plan, block: int, cells: Collection[str], used: Iterable[int] = ()) -> Plan:
+def with_block(plan: Plan, block: int, cells: Collection[str], used: Collection[int] = ()) -> Plan:
     """The plan with one more block behind the others: those of these cells that it has, and can run."""
-    like = {trial.cell: trial for trial in plan.trials if trial.supported and not trial.warmup}
+    refused = {trial.cell for trial in plan.trials if not trial.supported}
+    like = {t.cell: t for t in plan.trials if not t.warmup and t.cell not in refused}
     number = max([0, *used, *(trial.number for trial in plan.trials)]) + 1
     made = block_of(plan.seed, block, len(plan.pairs), (cell for cell in like if cell in cells))
     new = [
@@ -65,11 +66,6 @@ def last_block(plan: Plan) -> int:
 
 def at_most_s(plan: Plan, rule: RepetitionsSpec) -> float:
     """How long the plan and all that it may grow by take over its pairs, if no cell is ever settled."""
-    each = {trial.cell: trial for trial in plan.trials if not trial.warmup}
-    last = last_block(plan)
-    further = [
-        trial.model_copy(update={"block": block})
-        for block in range(last + 1, rule.max + 1)
-        for trial in each.values()
-    ]
-    return estimate_run_s((*plan.trials, *further), plan.pairs)
+    whole_s = sum({t.cell: t.estimate_s for t in plan.trials if not t.warmup}.values())
+    further_s = [whole_s] * max(0, rule.max - last_block(plan))
+    return estimate_run_s(plan.trials, plan.pairs, further_s)

@@ -199,3 +199,14 @@ def test_a_cell_that_the_campaign_has_no_more_does_not_go_on() -> None:
     plan = merge(old, make_plan(fewer), finished=[trial.number for trial in old.trials])
     found = grown(plan, fewer, [cell.name for cell in plan.cells], 1)
     assert {t.cell.split(",")[0] for t in found.trials[len(plan.trials) :]} == {"precopy"}
+
+
+def test_a_cell_that_the_lab_refuses_by_now_does_not_go_on() -> None:
+    """Nor where the plan keeps results of it."""
+    asked = adaptive()
+    old = make_plan(asked, lab(1))
+    unable = CAPABILITIES.model_copy(update={"userfaultfd": False})
+    new = make_plan(asked, {PAIRS[0]: (unable, unable)})
+    plan = merge(old, new, finished=[trial.number for trial in old.trials[:9]])
+    found = grown(plan, asked, [cell.name for cell in plan.cells], 1)
+    assert {t.cell.split(",")[0] for t in found.trials[len(plan.trials) :]} == {"precopy"}
