@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from labctl.analysis.metrics import metric_named, with_derived
-from labctl.analysis.statistics import Floats, median, median_interval
+from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN, Floats, median, median_interval
 from labctl.campaign import Campaign, Plan, RepetitionsSpec, expand
 from labctl.results.schema import Outcome
 
@@ -122,8 +122,15 @@ def _why(standing: Standing) -> str:
         return "not run yet"
     if standing.state == "censored":
         return "none completed"
-    wide = {name: w for name, w in standing.widths.items() if w is not None and math.isfinite(w)}
-    if len(wide) < len(standing.widths) or not wide:
+    if standing.completed < ENOUGH_FOR_MEDIAN:
         return f"{standing.completed} of {standing.trials} completed"
-    name = max(wide, key=wide.__getitem__)
-    return f"{name.replace('_', ' ')} within {wide[name] * 100:.2g} %"
+    widest, width = max(
+        standing.widths.items(), key=lambda item: math.inf if item[1] is None else item[1]
+    )
+    name = widest.replace("_", " ")
+    if width is None:
+        return f"too few values of {name}"
+    if math.isinf(width):
+        return f"the median of {name} is 0, and not all are"
+    share = width * 100
+    return f"{name} within {share:.2g} %" if share < 10 else f"{name} within {share:.0f} %"

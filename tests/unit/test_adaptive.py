@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labctl.analysis.adaptive import described, need_more, relative_width, saving, standings
+from labctl.analysis.adaptive import (
+    Saving,
+    Standing,
+    State,
+    described,
+    need_more,
+    relative_width,
+    saving,
+    standings,
+)
 from labctl.analysis.frame import summary
 from labctl.analysis.metrics import BY_COLUMN, metric_named
 from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN, median_interval
@@ -147,6 +156,24 @@ def test_what_was_saved_is_said(tmp_path: Path) -> None:
     )
     assert saving(synthetic.quickstart(), run.plan, frame) is None
     assert saving(asked, make_plan(asked, quick=True), frame) is None
+
+
+def test_why_a_cell_is_not_settled_is_said() -> None:
+    def said(completed: int, trials: int, **widths: float | None) -> str:
+        state: State = "open" if completed else "censored"
+        standing = Standing("precopy", trials, completed, widths, state)
+        return described(Saving(RULE, trials, 60, (standing,))).partition("; not settled: ")[2]
+
+    assert said(0, 6) == "precopy (none completed)"
+    assert said(0, 0) == "precopy (not run yet)"
+    assert said(3, 9, total_time=None) == "precopy (3 of 9 completed)"
+    assert said(9, 9, total_time=0.061, blackout=0.2) == "precopy (blackout within 20 %)"
+    assert said(9, 9, total_time=12.5) == "precopy (total time within 1250 %)"
+    assert said(9, 9, total_time=0.0512) == "precopy (total time within 5.1 %)"
+    assert said(9, 9, work_lost=None, blackout=0.2) == "precopy (too few values of work lost)"
+    assert said(9, 9, exposure=math.inf) == "precopy (the median of exposure is 0, and not all are)"
+    many = tuple(Standing(f"c{n}", 6, 0, {}, "censored") for n in range(9))
+    assert described(Saving(RULE, 54, 540, many)).endswith("c3 (none completed), and 5 more")
 
 
 def test_a_twin_goes_on_with_its_cell_and_has_no_row_of_its_own(tmp_path: Path) -> None:
