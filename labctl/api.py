@@ -11,7 +11,7 @@ frame = labctl.load_run(result.directory).frame()
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,7 +23,9 @@ from labctl.campaign import (
     Plan,
     differences,
     expand,
+    grown,
     make_plan,
+    regrown,
 )
 from labctl.campaign.loader import load_campaign
 from labctl.campaign.resume import merge
@@ -33,6 +35,7 @@ from labctl.events import Observer
 from labctl.lab import Lab, Questions, open_lab
 from labctl.results import RunStore, load_run
 from labctl.results.layout import run_name
+from labctl.results.run import Run
 
 __all__ = ["Result", "load_campaign", "load_run", "plan", "resume", "run"]
 
@@ -105,7 +108,14 @@ def run(
         environment = _environment(opened)
         with RunStore.create(Path(out), campaign, planned, environment, now=now) as store:
             controller = Controller(
-                campaign, planned, opened, store, observers, fail_fast=fail_fast, only=only
+                campaign,
+                planned,
+                opened,
+                store,
+                observers,
+                fail_fast=fail_fast,
+                only=only,
+                unsettled=_unsettled(campaign, planned, store.path),
             )
             return Result(store.path, controller.run())
 
@@ -131,6 +141,7 @@ def resume(
         campaign, old = stored.campaign, stored.plan
         with _open(campaign, lab, store.name, share=share) as opened:
             planned = _plan(campaign, opened, quick=old.quick)
+            planned = regrown(planned, campaign, old)
             # Against the merged one: a change that was accepted once is not asked about again.
             planned = merge(old, planned, store.finished(), store.used())
             changes = differences(old, planned)
@@ -147,9 +158,42 @@ def resume(
                 planned = old
             store.journal("environment", environment=_environment(opened))
             controller = Controller(
-                campaign, planned, opened, store, observers, fail_fast=fail_fast, only=only
+                campaign,
+                planned,
+                opened,
+                store,
+                observers,
+                fail_fast=fail_fast,
+                only=only,
+                unsettled=_unsettled(campaign, planned, store.path),
             )
             return Result(store.path, controller.run())
+
+
+def more(run: Run) -> int:
+    """How many trials an adaptive campaign's run, of which none is left, would go on with; 0 where it needs no more.
+
+    Raises ResultsError, CampaignError.
+    """
+    decide = _unsettled(run.campaign, run.plan, run.path)
+    plan = grown(run.plan, run.campaign, decide() if decide else (), 1)
+    return len(plan.trials) - len(run.plan.trials)
+
+
+def _unsettled(
+    campaign: Campaign, planned: Plan, directory: Path
+) -> Callable[[], list[str]] | None:
+    """What says which cells need more repetitions; None where their number is fixed."""
+    rule = campaign.adaptive
+    if rule is None or planned.quick:
+        return None
+
+    def decide() -> list[str]:
+        from labctl.analysis.adaptive import need_more  # pandas: slow to load, and few need it
+
+        return need_more(load_run(directory).frame(), rule)
+
+    return decide
 
 
 def no_match(only: str) -> InputError:

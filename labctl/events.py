@@ -113,6 +113,20 @@ class PairReturned:
 
 
 @dataclass(frozen=True)
+class PlanGrown:
+    """Every trial has its result, and some cells need more: blocks were added to the plan, and nothing of them has begun."""
+
+    trials: int
+    """in these blocks"""
+    cells: tuple[str, ...]
+    """that go on, twins included"""
+    blocks: tuple[int, ...]
+    """their numbers"""
+    estimate_s: float
+    """until the last pair is done with them"""
+
+
+@dataclass(frozen=True)
 class RunEnded:
     """The run is over, or was interrupted with trials left."""
 
@@ -133,6 +147,7 @@ Event = (
     | AttemptInterrupted
     | PairSetAside
     | PairReturned
+    | PlanGrown
     | RunEnded
 )
 

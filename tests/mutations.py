@@ -47,6 +47,7 @@ TAILS = [
     "\0",
 ]
 KEYS = ["name", "guest", "link", "limits", "matrix", "algorithms", "exclude", "include", "timing"]
+KEYS += ["repetitions", "until", "of", "min", "max", "noise", "aa"]
 KEYS += [
     "kind",
     "memory",

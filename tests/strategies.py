@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from labctl.campaign import Campaign, Capabilities, dump_campaign
 from labctl.campaign.factors import FACTORS, scalar_fields
 from labctl.campaign.profiles import BurstSpec, ProfileSpec, StepSpec
+from labctl.campaign.repetitions import METRICS, RELATIVE_INTERVAL
 from labctl.campaign.scalars import NONE, Scalar
 from labctl.campaign.specs import (
     PAGE_BYTES,
@@ -178,6 +179,19 @@ profiles = st.one_of(
 ).filter(_writes)
 """How a write rate changes over time; traces are files, and have tests of their own."""
 
+adaptive = st.fixed_dictionaries(
+    {
+        "until": st.fixed_dictionaries(
+            {"relative_interval": texts_of(RELATIVE_INTERVAL)},
+            optional={
+                "of": st.lists(st.sampled_from(METRICS), min_size=1, max_size=3, unique=True)
+            },
+        )
+    },
+    optional={"min": st.integers(6, 8).map(str), "max": st.integers(8, 12).map(str)},
+)
+"""Repetitions until cells are settled."""
+
 qemus = st.dictionaries(
     st.from_regex(r"[a-z][a-z0-9_.-]{0,8}", fullmatch=True).filter(lambda name: name != NONE),
     st.from_regex(r"/[A-Za-z0-9_./-]{1,20}", fullmatch=True),
@@ -231,7 +245,8 @@ def campaign_data(draw: st.DrawFn) -> dict[str, Any]:
         "lab": lab_names,
         "algorithm": st.sampled_from(variants),
         "transport": LEVELS["transport"],
-        "repetitions": st.integers(1, 7).map(str),
+        "repetitions": st.one_of(st.integers(1, 7).map(str), adaptive),
+        "noise": st.fixed_dictionaries({"aa": st.sampled_from(["true", "false"])}),
         "warmups": st.integers(0, 3).map(str),
         "seed": seeds.map(str),
         "limits": section("limits"),
@@ -256,7 +271,7 @@ def _named(draw: st.DrawFn, data: dict[str, Any]) -> None:
 
 
 def _shape(draw: st.DrawFn, data: dict[str, Any], variants: list[str]) -> None:
-    """Leaves out the cells of one level, and adds a cell with a level of its own, now and then."""
+    """Leaves out the cells of one level, adds a cell with a level of its own, names the one that has a twin, now and then."""
     matrix: dict[str, list[str]] = data["matrix"]
     name = draw(st.sampled_from(sorted(matrix)))
     if len(matrix[name]) > 1 and draw(st.booleans()):
@@ -264,6 +279,12 @@ def _shape(draw: st.DrawFn, data: dict[str, Any], variants: list[str]) -> None:
     level = draw(st.sampled_from(variants) if name == "algorithm" else LEVELS[name])
     if level not in matrix[name] and draw(st.booleans()):
         data["include"] = [{other: levels[0] for other, levels in matrix.items()} | {name: level}]
+    if "noise" in data:
+        twin = draw(st.sampled_from(sorted(matrix)))
+        levels = [it for it in matrix[twin] if {twin: it} not in data["exclude"]]
+        data["noise"]["of"] = draw(
+            st.fixed_dictionaries({}, optional={twin: st.sampled_from(levels)})
+        )
 
 
 def campaigns() -> st.SearchStrategy[Campaign]:

@@ -72,7 +72,8 @@ def together(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def summary(frame: pd.DataFrame, columns: Sequence[str] = _SUMMARISED) -> pd.DataFrame:
-    """One row a cell, in the order of the plan: what came of its trials, and each figure with its interval.
+    """One row a cell, in the order of the plan: what came of its trials, and each figure with its interval. A twin has none:
+    it would read as its cell's, and what it shows is in `labctl.analysis.noise`.
 
     Columns: cell, algorithm, transport, the factors; `trials`; the number of each outcome; `completion`, the share of the
     migrations that completed, with `_low` and `_high`; `outlasted_ms`, the shortest time after which a trial of it was
@@ -83,7 +84,7 @@ def summary(frame: pd.DataFrame, columns: Sequence[str] = _SUMMARISED) -> pd.Dat
     Figures are of the completed trials alone: what did not converge is right-censored, so it is counted in `completion`, and
     never averaged in.
     """
-    frame = with_derived(frame)
+    frame = with_derived(measured(frame))
     named = ["cell", "algorithm", "transport", *factors_of(frame)]
     outcomes = frame["outcome"].to_numpy(object)
     known = {name: frame[name].to_numpy(object) for name in named}

@@ -12,6 +12,7 @@ from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.cells import Cell, expand
 from labctl.campaign.dump import dump_campaign
 from labctl.campaign.estimate import estimate_run_s, estimate_transfer_s, estimate_trial_s
+from labctl.campaign.growth import at_most_s, grown, regrown
 from labctl.campaign.loader import load_campaign, parse_campaign
 from labctl.campaign.models import BUILT_IN, Campaign
 from labctl.campaign.names import cell_name, parse_cell_name
@@ -22,6 +23,7 @@ from labctl.campaign.plan import (
 )
 from labctl.campaign.planned import Direction, PlannedTrial
 from labctl.campaign.profiles import Asked, BurstSpec, Profile, ProfileSpec, StepSpec
+from labctl.campaign.repetitions import NoiseSpec, RepetitionsSpec, UntilSpec
 from labctl.campaign.resume import differences
 from labctl.campaign.rule import Refusal, Rule
 from labctl.campaign.rules import RULES, first_refusal, rules_page
@@ -49,19 +51,23 @@ __all__ = [
     "GuestSpec",
     "LimitsSpec",
     "LinkSpec",
+    "NoiseSpec",
     "Pairs",
     "Plan",
     "PlannedTrial",
     "Profile",
     "ProfileSpec",
     "Refusal",
+    "RepetitionsSpec",
     "Rule",
     "StepSpec",
     "TimingSpec",
     "Transport",
+    "UntilSpec",
     "asked_capabilities",
     "asked_parameters",
     "asked_words",
+    "at_most_s",
     "cell_name",
     "differences",
     "dump_campaign",
@@ -70,9 +76,11 @@ __all__ = [
     "estimate_trial_s",
     "expand",
     "first_refusal",
+    "grown",
     "load_campaign",
     "make_plan",
     "parse_campaign",
     "parse_cell_name",
+    "regrown",
     "rules_page",
 ]

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from labctl.campaign.factors import FACTORS, Cells, combinations
 from labctl.campaign.models import Campaign
-from labctl.campaign.names import cell_name
+from labctl.campaign.names import cell_name, twin_name
 from labctl.campaign.profiles import Profile
 from labctl.campaign.specs import AlgorithmSpec, GuestSpec, LimitsSpec, LinkSpec, Transport
 
@@ -30,6 +30,8 @@ class Cell(BaseModel):
     transport: Transport
     qemu: str | None = None
     """path of both ends' QEMU; None: the lab's own"""
+    twin_of: str | None = None
+    """the cell that it repeats, to show the noise; None of every other"""
 
 
 def expand(campaign: Campaign) -> list[Cell]:
@@ -42,6 +44,11 @@ def expand(campaign: Campaign) -> list[Cell]:
         levels for index, levels in enumerate(combinations(campaign.matrix)) if not out >> index & 1
     ]
     return [_cell(campaign, levels) for levels in (*kept, *campaign.include)]
+
+
+def twin(cell: Cell) -> Cell:
+    """The same cell once more, under a name of its own."""
+    return cell.model_copy(update={"name": twin_name(cell.name), "twin_of": cell.name})
 
 
 def _cell(campaign: Campaign, levels: Mapping[str, str]) -> Cell:

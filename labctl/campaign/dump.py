@@ -23,6 +23,7 @@ def dump_campaign(campaign: Campaign) -> str:
         name: _plain(profile, but=_at_default(profile))
         for name, profile in campaign.profiles.items()
     }
+    data["noise"] = _plain(campaign.noise, but=_at_default(campaign.noise))
     lines: list[str] = []
     for key, value in data.items():
         if key in ("algorithms", "profiles", "matrix", "qemus") and value:
@@ -39,7 +40,7 @@ def dump_campaign(campaign: Campaign) -> str:
 def _at_default(spec: Spec) -> Iterator[str]:
     """The fields that say nothing new."""
     for field, info in type(spec).model_fields.items():
-        if getattr(spec, field) == info.default:
+        if getattr(spec, field) == info.get_default(call_default_factory=True):
             yield field
 
 

@@ -76,8 +76,10 @@ def estimate_transfer_s(cell: Cell) -> float:
     return cell.limits.total_time_s
 
 
-def estimate_run_s(trials: Iterable[PlannedTrial], pairs: Collection[str]) -> float:
-    """The estimated seconds of a run over pairs (none: as for one), each warmed up first."""
+def estimate_run_s(
+    trials: Iterable[PlannedTrial], pairs: Collection[str], further_s: Iterable[float] = ()
+) -> float:
+    """The estimated seconds of a run over pairs (none: as for one), each warmed up first; of further blocks, their seconds."""
     ahead = dict.fromkeys(pairs or ("",), 0.0)
     blocks: dict[int, float] = defaultdict(float)
     for trial in trials:
@@ -85,7 +87,7 @@ def estimate_run_s(trials: Iterable[PlannedTrial], pairs: Collection[str]) -> fl
             ahead[trial.pair] += trial.estimate_s
         else:
             blocks[trial.block] += trial.estimate_s
-    return makespan_s(ahead.values(), blocks.values())
+    return makespan_s(ahead.values(), (*blocks.values(), *further_s))
 
 
 def makespan_s(ahead: Iterable[float], blocks: Iterable[float]) -> float:

@@ -10,15 +10,16 @@ Draft 7, which editors know. It accepts every legal file. What relates one part 
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from inspect import cleandoc
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from labctl.campaign.factors import FACTORS, NAMES, VARIANT_NAME, Factor, scalar_fields
 from labctl.campaign.models import Campaign
 from labctl.campaign.profiles import MAX_STEPS, BurstSpec, ProfileSpec, StepSpec
+from labctl.campaign.repetitions import METRIC, NoiseSpec, RepetitionsSpec, UntilSpec
 from labctl.campaign.scalars import NONE, Scalar
 from labctl.campaign.specs import (
     PROFILE,
@@ -58,7 +59,7 @@ def schema_text() -> str:
 def _object(model: type[Spec], required: tuple[str, ...] | None = None) -> Schema:
     """A section. What a factor may give is required of the file as a whole: see `_given`."""
     properties = {
-        file_name_of(field): _field(file_name_of(field), info)
+        file_name_of(field): _field(model, file_name_of(field), info)
         for field, info in model.model_fields.items()
         if not info.exclude and not (model is AlgorithmSpec and field == "name")
     }
@@ -71,15 +72,17 @@ def _object(model: type[Spec], required: tuple[str, ...] | None = None) -> Schem
     return found | ({"required": list(required)} if required else {})
 
 
-def _field(key: str, info: FieldInfo) -> Schema:
+def _field(model: type[Spec], key: str, info: FieldInfo) -> Schema:
     scalars = [extra for extra in info.metadata if isinstance(extra, Scalar)]
     nested = _spec_in(info.annotation)
     if scalars:
         found = scalar_schema(scalars[0])
+        if nested is not None:  # one value, or a section in its place
+            found = {"anyOf": [found, _object(nested, required=_REQUIRED.get(nested))]}
         if not info.is_required() and (info.default is not None or scalars[0].optional):
             found["default"] = _value(scalars[0], info.default)
-    elif key in _SHAPED:
-        found = _SHAPED[key]()
+    elif (model, key) in _SHAPED:
+        found = _SHAPED[model, key]()
     elif nested is not None:
         found = _object(nested, required=_REQUIRED.get(nested))
         found |= _ONE if nested is SwitchSpec else {}
@@ -90,7 +93,8 @@ def _field(key: str, info: FieldInfo) -> Schema:
 
 def _spec_in(annotation: Any) -> type[Spec] | None:
     """The section that a field holds, may it be optional."""
-    for known in (annotation, *get_args(annotation)):
+    for held in (annotation, *get_args(annotation)):
+        known = get_args(held)[0] if get_origin(held) is Annotated else held
         if isinstance(known, type) and issubclass(known, Spec):
             return known
     return None
@@ -196,13 +200,19 @@ def _matrix() -> Schema:
 
 
 def _entries() -> Schema:
-    entry = {
+    return {"type": "array", "items": {**_entry(), "minProperties": 1}}
+
+
+def _entry() -> Schema:
+    return {
         "type": "object",
-        "minProperties": 1,
         "additionalProperties": False,
         "properties": {said: _level(name) for said, name in NAMES.items()},
     }
-    return {"type": "array", "items": entry}
+
+
+def _metrics() -> Schema:
+    return {"type": "array", "minItems": 1, "uniqueItems": True, "items": scalar_schema(METRIC)}
 
 
 def _qemus() -> Schema:
@@ -216,20 +226,26 @@ def _qemus() -> Schema:
 _ONE = {"minProperties": 1, "maxProperties": 1}
 """Of a section whose fields exclude each other."""
 
-_SHAPED = {
-    "qemus": _qemus,
-    "algorithm": _variant,
-    "algorithms": _algorithms,
-    "profiles": _profiles,
-    "steps": _profile_steps,
-    "matrix": _matrix,
-    "exclude": _entries,
-    "include": _entries,
+_SHAPED: dict[tuple[type[Spec], str], Callable[[], Schema]] = {
+    (Campaign, "qemus"): _qemus,
+    (Campaign, "algorithm"): _variant,
+    (Campaign, "algorithms"): _algorithms,
+    (Campaign, "profiles"): _profiles,
+    (ProfileSpec, "steps"): _profile_steps,
+    (Campaign, "matrix"): _matrix,
+    (Campaign, "exclude"): _entries,
+    (Campaign, "include"): _entries,
+    (NoiseSpec, "of"): _entry,
+    (UntilSpec, "of"): _metrics,
 }
-"""Fields of a campaign that hold neither one value nor a section."""
+"""Fields that hold neither one value nor a section."""
 
 
-_REQUIRED: dict[type[Spec], tuple[str, ...]] = {BurstSpec: ("period", "duty")}
+_REQUIRED: dict[type[Spec], tuple[str, ...]] = {
+    BurstSpec: ("period", "duty"),
+    RepetitionsSpec: ("until",),
+    UntilSpec: ("relative_interval",),
+}
 """What a section has to say that no matrix can vary."""
 
 

@@ -16,6 +16,7 @@ from labctl.campaign.factors import FACTORS
 from labctl.campaign.models import COLLECT, Campaign
 from labctl.campaign.problems import Path, Problem, path_text
 from labctl.campaign.profiles import TRACE, Profile, ProfileSpec
+from labctl.campaign.repetitions import PLAIN, UNTIL, NoiseSpec, RepetitionsSpec
 from labctl.campaign.scalars import nearest, shown
 from labctl.campaign.shape import Shape, shape
 from labctl.campaign.specs import (
@@ -44,7 +45,12 @@ _SECTIONS: dict[str, type[Spec]] = {
     "link": LinkSpec,
     "limits": LimitsSpec,
     "timing": TimingSpec,
+    "repetitions": RepetitionsSpec,
+    "noise": NoiseSpec,
 }
+
+_NO_KEYS = ("[key]", PLAIN, UNTIL)
+"""What pydantic puts into a path that is no part of the file."""
 
 
 def load_campaign(path: str | FilePath) -> Campaign:
@@ -180,7 +186,7 @@ def _too_large_working_set(data: Mapping[str, Any], found: Shape) -> list[Proble
 
 def _problem(details: ErrorDetails) -> Problem:
     """A fault that pydantic found, in the user's words."""
-    path: Path = tuple(part for part in details["loc"] if part != "[key]")
+    path: Path = tuple(part for part in details["loc"] if part not in _NO_KEYS)
     kind, context = details["type"], details.get("ctx", {})
     name = path_text(path)
     if kind == "labctl":
@@ -216,7 +222,8 @@ def _key_mend(path: Path) -> str:
     if factor and factor.section == "algorithm" and not section:
         return "it belongs to a variant under `algorithms`"
     model = _SECTIONS.get(section[0], AlgorithmSpec) if section else Campaign
-    for name in section[2:]:
+    named = section and section[0] not in _SECTIONS  # a variant's own name comes first
+    for name in section[2 if named else 1 :]:
         held = model.model_fields[name].annotation if name in model.model_fields else None
         model = held if isinstance(held, type) and issubclass(held, Spec) else model
     hidden = _NOT_IN_A_FILE if model is Campaign else {"name"}

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from labctl.campaign.factors import fill_from_matrix
 from labctl.campaign.profiles import Profile, ProfileSpec
+from labctl.campaign.repetitions import REPETITIONS, NoiseSpec, Repetitions, RepetitionsSpec
 from labctl.campaign.scalars import COUNT, Scalar, custom_error, name
 from labctl.campaign.shape import shape
 from labctl.campaign.specs import (
@@ -62,7 +63,6 @@ CAMPAIGN_NAME = name(
     "write at most 60 letters, digits, `_`, `.` or `-`, a letter or digit first",
 )
 LAB_NAME = Scalar("a lab's name or path", _parse_lab, str, (str,))
-REPETITIONS = COUNT.within(1, 10_000)
 WARMUPS = COUNT.within(0, 1_000)
 OPTIONAL_SEED = COUNT.within(0, 2**63 - 1, optional=True)
 
@@ -99,8 +99,10 @@ class Campaign(Spec):
     """cells to leave out: those that match every level named"""
     include: tuple[dict[str, str], ...] = ()
     """cells to add: one level for every factor"""
-    repetitions: Annotated[int, reads(REPETITIONS), REPETITIONS] = 3
-    """blocks: each runs every cell once"""
+    repetitions: Annotated[Repetitions, REPETITIONS] = 3
+    """blocks: each runs every cell once; or `{until: ...}`: until each cell is settled"""
+    noise: NoiseSpec = NoiseSpec()
+    """the noise floor: a cell that is run against itself"""
     warmups: Annotated[int, reads(WARMUPS), WARMUPS] = 1
     """trials run first and discarded"""
     seed: Annotated[int | None, reads(OPTIONAL_SEED), OPTIONAL_SEED] = None
@@ -129,6 +131,7 @@ class Campaign(Spec):
             "exclude": found.exclude,
             "include": found.include,
             "algorithms": with_names(data.get("algorithms")),
+            **found.noise,
         }
         return fill_from_matrix(shaped, found.matrix)
 
@@ -162,6 +165,20 @@ class Campaign(Spec):
     def qemu_path(self, level: str | None) -> str | None:
         """The path of a QEMU that is given by its path or its name; None: the lab's own."""
         return self.qemus.get(level, level) if level is not None else None
+
+    @property
+    def adaptive(self) -> RepetitionsSpec | None:
+        """The rule by which cells get more repetitions; None where their number is fixed."""
+        return self.repetitions if isinstance(self.repetitions, RepetitionsSpec) else None
+
+    @property
+    def first_blocks(self) -> int:
+        """The blocks that are planned before anything has run."""
+        return (
+            self.repetitions.min
+            if isinstance(self.repetitions, RepetitionsSpec)
+            else self.repetitions
+        )
 
     @property
     def factors(self) -> tuple[str, ...]:

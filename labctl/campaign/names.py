@@ -2,7 +2,8 @@
 
 `precopy,write_rate=400MiBps`: the algorithm first and without its key, then each factor in the
 matrix's order. A rate's `/s` is written `ps`, per cent `pct`, each `/` of a path and each `:` between
-parts `+`. No level holds a comma, an equals sign or a plus sign.
+parts `+`. No level holds a comma, an equals sign or a plus sign. `precopy,write_rate=400MiBps,twin` is
+that cell once more: a twin has its cell's factors.
 """
 
 import re
@@ -12,6 +13,8 @@ from labctl.errors import InputError
 
 MAX_CELL_NAME = 200
 """Leaves room in a file name for a number, an attempt and a suffix."""
+
+_TWIN = ",twin"
 
 _RATE_IN_FILE = re.compile(r"([0-9][0-9.]*[A-Za-z]+)ps", re.ASCII)
 _SHARE_IN_FILE = re.compile(r"[0-9][0-9.]*pct", re.ASCII)
@@ -24,9 +27,19 @@ def cell_name(factors: Mapping[str, str]) -> str:
     return ",".join([_to_file(factors["algorithm"]), *others])
 
 
+def twin_name(name: str) -> str:
+    """The name of a cell's twin."""
+    return f"{name}{_TWIN}"
+
+
+def twin_of(name: str) -> str | None:
+    """The name of the cell that the cell of this name repeats; None of one that repeats none."""
+    return name.removesuffix(_TWIN) if name.endswith(_TWIN) else None
+
+
 def parse_cell_name(name: str, factor_names: Sequence[str]) -> dict[str, str]:
-    """The factors of a cell, from its name and the campaign's factors. Raises InputError."""
-    algorithm, *others = name.split(",")
+    """The factors of a cell or of a twin, from its name and the campaign's factors. Raises InputError."""
+    algorithm, *others = (twin_of(name) or name).split(",")
     pairs = [("algorithm", "=", algorithm), *(part.partition("=") for part in others)]
     found = {key: _from_file(level) for key, _, level in pairs}
     if list(found) != ["algorithm", *(n for n in factor_names if n != "algorithm")]:

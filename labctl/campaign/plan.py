@@ -3,23 +3,24 @@
 A block is one repetition: every cell once, in an order of its own. A cell's direction alternates
 from block to block and on each pair, from a start of its own. Block 0 holds the warm-ups, which are
 run first and discarded; where a lab has several pairs, each has its own. What a rule refuses stays
-in the plan, with its own number and the reason, and is not run. Order and directions come from
-SHA-256 of the seed and the names, not from a generator whose algorithm may change: the same
-campaign has the same plan on every machine, for good.
+in the plan, with its own number and the reason, and is not run. Order and directions come from the
+seed and the names alone (`labctl.campaign.blocks`): the same campaign has the same plan on every
+machine, for good.
 """
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from labctl.campaign.blocks import block_of, direction
 from labctl.campaign.capabilities import Capabilities
-from labctl.campaign.cells import Cell, expand
+from labctl.campaign.cells import Cell, expand, twin
 from labctl.campaign.estimate import estimate_run_s, estimate_trial_s
+from labctl.campaign.factors import matches
 from labctl.campaign.models import Campaign
-from labctl.campaign.planned import Direction, PlannedTrial
+from labctl.campaign.planned import PlannedTrial
 from labctl.campaign.rule import Refusal
 from labctl.campaign.rules import first_refusal
 from labctl.errors import InputError, ResultsError
@@ -33,7 +34,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     campaign: str
     """the campaign's name"""
     seed: int
@@ -87,39 +88,44 @@ def make_plan(campaign: Campaign, pairs: Pairs | None = None, *, quick: bool = F
     """The plan of a campaign for a lab's pairs; without pairs, for any lab that can do everything.
 
     Which pair runs a block is decided when it runs, so a cell is unsupported when any pair refuses
-    it, in either direction. `quick`: one repetition and no warm-up.
+    it, in either direction. `quick`: one repetition and no warm-up. An adaptive campaign's plan has the blocks that it begins
+    with; `labctl.campaign.growth` adds to them.
     """
     cells = expand(campaign)
     seed = campaign.order_seed
     pairs = pairs or {}
     refusals = {cell.name: _refusal(cell, pairs) for cell in cells}
-    runnable = [cell for cell in cells if refusals[cell.name] is None]
+    runnable = [cell.name for cell in cells if refusals[cell.name] is None]
+    if campaign.noise.aa:
+        _add_twin(campaign, cells, refusals)
     warmups = 0 if quick or not runnable else campaign.warmups
     order = [
-        (0, runnable[i % len(runnable)], _direction(i), pair)
+        (0, runnable[i % len(runnable)], direction(i), pair)
         for pair in (sorted(pairs) if len(pairs) > 1 else [None])
         for i in range(warmups)
     ]
-    for block in range(1, 1 + (1 if quick else campaign.repetitions)):
-        turn = _turn(block, max(1, len(pairs)))
-        order += [
-            (block, cell, _direction(turn + _draw(seed, "direction", cell.name)), None)
-            for cell in sorted(cells, key=lambda cell: _draw(seed, str(block), cell.name))
-        ]
+    names = [cell.name for cell in cells]
+    for block in range(1, 1 + (1 if quick else campaign.first_blocks)):
+        made = block_of(seed, block, len(pairs), names)
+        order += [(block, cell, way, None) for cell, way in made]
+    estimates = {
+        cell.name: 0.0 if refusals[cell.name] else estimate_trial_s(cell, campaign.timing)
+        for cell in cells
+    }
     trials = []
-    for number, (block, cell, direction, pair) in enumerate(order, start=1):
-        refusal = refusals[cell.name]
+    for number, (block, cell, way, pair) in enumerate(order, start=1):
+        refusal = refusals[cell]
         trials.append(
             PlannedTrial(
                 number=number,
-                cell=cell.name,
+                cell=cell,
                 block=block,
-                direction=direction,
+                direction=way,
                 pair=pair,
                 warmup=block == 0,
                 rule=refusal.rule if refusal else None,
                 reason=refusal.reason if refusal else None,
-                estimate_s=0.0 if refusal else estimate_trial_s(cell, campaign.timing),
+                estimate_s=estimates[cell],
             )
         )
     return Plan(
@@ -132,13 +138,24 @@ def make_plan(campaign: Campaign, pairs: Pairs | None = None, *, quick: bool = F
     )
 
 
+def _add_twin(campaign: Campaign, cells: list[Cell], refusals: dict[str, Refusal | None]) -> None:
+    """Put a twin behind the cell that the campaign runs against itself: of those it may mean, the first that can run."""
+    meant = [cell for cell in cells if matches(cell.factors, campaign.noise.of)]
+    can_run = [cell for cell in meant if refusals[cell.name] is None]
+    original = (can_run or meant)[0]
+    cells.insert(cells.index(original) + 1, twin(original))
+    refusals[twin(original).name] = refusals[original.name]
+
+
 def _lifted(data: Any) -> Any:
-    """A stored plan as this version stores it. Version 1 had one way to say when a hybrid switches."""
+    """A stored plan as this version stores it. Version 1 had one way to say when a hybrid switches; 2 had no twins."""
     if isinstance(data, dict) and data.get("schema_version") == 1:
         data["schema_version"] = 2
         for cell in data.get("cells", ()):
             passes = cell["algorithm"].pop("switch_after_passes", 1)
             cell["algorithm"]["switch"] = {"after_passes": passes}
+    if isinstance(data, dict) and data.get("schema_version") == 2:
+        data["schema_version"] = 3
     return data
 
 
@@ -156,21 +173,3 @@ def _refusal(cell: Cell, pairs: Pairs) -> Refusal | None:
             named = f"{pair}: {refusal.reason}" if len(pairs) > 1 else refusal.reason
             return Refusal(refusal.rule, named)
     return None
-
-
-def _turn(block: int, pairs: int) -> int:
-    """Odd and even by turns, from block to block and, where pairs take a block each in every round, on each pair too:
-    else one of two pairs would meet a cell in one direction only.
-    """
-    rounds, place = divmod(block - 1, pairs)
-    return 1 + rounds + place
-
-
-def _direction(turn: int) -> Direction:
-    return "reverse" if turn % 2 else "forward"
-
-
-def _draw(seed: int, *words: str) -> int:
-    """A number that only the seed and the words decide, uniform over 64 bits."""
-    text = "\0".join((str(seed), *words))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

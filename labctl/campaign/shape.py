@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from labctl.campaign.factors import FACTORS, Cells, Factor, matches
+from labctl.campaign.factors import FACTORS, Cells, matches
 from labctl.campaign.levels import Levels
 from labctl.campaign.names import MAX_CELL_NAME, cell_name
+from labctl.campaign.overrides import sets
 from labctl.campaign.problems import Path, Problem, path_text
+from labctl.campaign.repetitions import NoiseSpec
 from labctl.campaign.scalars import nearest, shown
-from labctl.campaign.specs import AlgorithmSpec, file_name_of
-from labctl.errors import CampaignError, InputError
+from labctl.errors import CampaignError
 
 MAX_CELLS = 10_000
 
@@ -27,6 +28,8 @@ class Shape:
     matrix: dict[str, tuple[str, ...]] = field(default_factory=dict)
     exclude: tuple[dict[str, str], ...] = ()
     include: tuple[dict[str, str], ...] = ()
+    noise: dict[str, Any] = field(default_factory=dict)
+    """`noise` with the levels of its `of` canonical; nothing where there is none"""
     problems: list[Problem] = field(default_factory=list)
 
     def raise_problems(self) -> None:
@@ -58,29 +61,8 @@ def shape(data: Mapping[Any, Any]) -> Shape:
     shaper.overridden(data.get("algorithms"))
     shaper.exclude(data.get("exclude", ()))
     shaper.include(data.get("include", ()))
+    shaper.noise(data.get("noise"))
     return found
-
-
-def sets(variant: Mapping[Any, Any], option: Factor) -> bool:
-    """Whether a variant gives the option another value than its default."""
-    if option.inside:  # its forms exclude each other: any of them stands in the way
-        default = AlgorithmSpec.model_fields[option.inside].default
-        said = variant.get(option.inside, default)
-        if isinstance(said, Mapping):
-            said = _as_written(said)
-        return bool(said not in (default, _as_written(default.model_dump())))
-    said = variant.get(option.key, variant.get(option.field))
-    if said is None:
-        return False
-    try:
-        return bool(option.scalar.read(said) != AlgorithmSpec.model_fields[option.field].default)
-    except InputError:
-        return False
-
-
-def _as_written(data: Mapping[Any, Any]) -> dict[str, str]:
-    """A mapping as a file would give it: what a model has, and does not say, is left out."""
-    return {file_name_of(str(key)): str(value) for key, value in data.items() if value is not None}
 
 
 class _Shaper:
@@ -184,20 +166,24 @@ class _Shaper:
                     (part, index), f"{shown(entry)} is not an entry", "write `{factor: level}`"
                 )
                 continue
-            before = len(self.shape.problems)
-            found: dict[str, str] = {}
-            for key, value in entry.items():
-                path: Path = (part, index, str(key))
-                name_ = self.factor(path, key)
-                if name_ is not None and name_ not in self.shape.matrix:
-                    self.problem(
-                        path,
-                        f"`{name_}` is not a factor of the matrix",
-                        nearest(name_, list(self.shape.matrix)),
-                    )
-                elif name_ is not None:
-                    found[name_] = self.level(path, name_, value) or ""
-            yield index, found, len(self.shape.problems) == before
+            yield index, *self.entry((part, index), entry)
+
+    def entry(self, at: Path, entry: Mapping[Any, Any]) -> tuple[dict[str, str], bool]:
+        """An entry in canonical form, and whether it is whole."""
+        before = len(self.shape.problems)
+        found: dict[str, str] = {}
+        for key, value in entry.items():
+            path: Path = (*at, str(key))
+            name_ = self.factor(path, key)
+            if name_ is not None and name_ not in self.shape.matrix:
+                self.problem(
+                    path,
+                    f"`{name_}` is not a factor of the matrix",
+                    nearest(name_, list(self.shape.matrix)),
+                )
+            elif name_ is not None:
+                found[name_] = self.level(path, name_, value) or ""
+        return found, len(self.shape.problems) == before
 
     def exclude(self, data: object) -> None:
         cells = Cells(self.shape.matrix) if not self.shape.problems else None
@@ -208,10 +194,10 @@ class _Shaper:
                 continue
             kept.append(entry)
             if cells is None or left is None:
-                self.known_levels(index, entry)
+                self.known_levels(("exclude", index), entry)
                 continue
             still = left & ~cells.matching(entry)
-            if still == left and self.known_levels(index, entry):
+            if still == left and self.known_levels(("exclude", index), entry):
                 self.problem(
                     ("exclude", index),
                     "this matches no cell that an earlier entry has left",
@@ -221,15 +207,15 @@ class _Shaper:
         self.shape.exclude = tuple(kept)
         self.none_left = left == 0
 
-    def known_levels(self, index: int, entry: Mapping[str, str]) -> bool:
-        """Whether each level of an exclude is one of the matrix."""
+    def known_levels(self, at: Path, entry: Mapping[str, str]) -> bool:
+        """Whether each level of an entry is one of the matrix."""
         known = True
         for name_, level in entry.items():
             levels = self.shape.matrix[name_]
             if level not in levels:
                 known = False
                 self.problem(
-                    ("exclude", index, name_),
+                    (*at, name_),
                     f"this matches no cell: `{level}` is not a level of `{name_}`",
                     f"the levels are {', '.join(levels)}",
                 )
@@ -260,6 +246,32 @@ class _Shaper:
         self.shape.include = tuple(kept)
         if self.none_left and not kept and not self.shape.problems:
             self.problem(("exclude",), "no cell is left", "exclude less, or add cells by `include`")
+
+    def noise(self, data: object) -> None:
+        """Which cell has a twin: `of` names levels as an `exclude` does, and has to match a cell."""
+        if isinstance(data, NoiseSpec):
+            data = data.model_dump()
+        if not isinstance(data, Mapping):
+            return  # its field says so
+        self.shape.noise = {"noise": data}
+        of = data.get("of")
+        if not isinstance(of, Mapping):
+            return
+        whole_so_far = not self.shape.problems
+        entry, whole = self.entry(("noise", "of"), of)
+        self.shape.noise = {"noise": {**data, "of": entry}}
+        if not (whole and whole_so_far) or any(
+            e.items() >= entry.items() for e in self.shape.include
+        ):
+            return
+        cells = Cells(self.shape.matrix)
+        left = cells.matching(entry)
+        for out in self.shape.exclude:
+            left &= ~cells.matching(out)
+        if not left and self.known_levels(("noise", "of"), entry):
+            self.problem(
+                ("noise", "of"), "no cell has these levels: they are excluded", "name another cell"
+            )
 
     def in_product(self, entry: Mapping[str, str]) -> bool:
         return all(level in self.shape.matrix[name_] for name_, level in entry.items())

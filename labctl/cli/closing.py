@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labctl.cli.console import brief, complain, live, out, say, say_prose, some, tell
 from labctl.cli.options import DEFAULT_OUT, as_typed, near
 from labctl.cli.root import INTERRUPTED, Settings
+from labctl.errors import CampaignError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,6 +89,8 @@ def sentences(run: "Run", frame: "pd.DataFrame") -> Iterator[str]:
     """One sentence for each thing that a table does not say."""
     from labctl.report.about import caveats
 
+    yield from _saved(run, frame)
+    yield from _twins(frame)
     refused = frame[frame["outcome"] == "unsupported"]
     for rule, rows in refused.groupby("rule", observed=True):
         cells = some(map(str, rows["cell"]))
@@ -99,6 +103,32 @@ def sentences(run: "Run", frame: "pd.DataFrame") -> Iterator[str]:
         more = as_typed("labctl", "show", run.name, str(row["trial"]))
         yield f"trial {row['trial']} ({row['cell']}) failed: {brief(row['reason'])} ({more})"
     yield from caveats([trial.record for trial in run.trials()])
+
+
+def _saved(run: "Run", frame: "pd.DataFrame") -> Iterator[str]:
+    """What an adaptive campaign has saved, and which cells it has not settled."""
+    from labctl.analysis.adaptive import described, saving
+
+    with suppress(CampaignError):  # an old run is shown, though its campaign is read no more
+        if (saved := saving(run.campaign, run.plan, frame)) is not None:
+            yield described(saved)
+
+
+def _twins(frame: "pd.DataFrame") -> Iterator[str]:
+    """What the table leaves out: the cell that was run against itself, and how far it lay apart."""
+    from labctl.analysis.metrics import metric_named, with_derived
+    from labctl.analysis.noise import floor
+    from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN
+
+    done = frame[frame["outcome"] == "completed"]
+    for cell in frame["twin_of"].dropna().unique():
+        said = "too few completed trials to say more"
+        if (done["twin_of"] == cell).sum() >= ENOUGH_FOR_MEDIAN:
+            metrics = [metric_named(name) for name in ("total_time", "blackout")]
+            found = [(metric, floor(with_derived(frame), metric)) for metric in metrics]
+            apart = [f"{m.title.lower()} {ratio - 1:.1%}" for m, ratio in found if ratio]
+            said = f"it lies apart by at most {', '.join(apart)}" if apart else said
+        yield f"noise: {cell} was run against itself, and is one row of the table: {said}"
 
 
 def finished(run: "Run") -> set[int]:

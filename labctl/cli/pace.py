@@ -38,6 +38,11 @@ class Pace:
         self.seen_s += elapsed_s
         self._left = (left_s, 0.0, now)
 
+    def grow(self, estimate_s: float, now: float) -> None:
+        """So much was added, when nothing was left."""
+        self.estimate_s += estimate_s
+        self._left = (estimate_s, estimate_s, now)
+
     @property
     def factor(self) -> float:
         """Seconds that pass for each second of the estimates."""

@@ -17,7 +17,7 @@ from labctl.cli.options import (
 from labctl.cli.pace import clock
 
 if TYPE_CHECKING:
-    from labctl.campaign import Campaign, Plan, PlannedTrial
+    from labctl.campaign import Campaign, Plan, PlannedTrial, RepetitionsSpec
 
 OfflineOption = Annotated[
     bool, typer.Option("--offline", help="Ask no lab: only rules that need none are tried.")
@@ -89,13 +89,16 @@ def show_plan(
 
 def summary(campaign: "Campaign", plan: "Plan", trials: "list[PlannedTrial]") -> list[str]:
     """A plan in sentences: what runs, what does not and why, how long it takes."""
-    from labctl.campaign import estimate_run_s
+    from labctl.campaign import at_most_s, estimate_run_s
 
+    adaptive = None if plan.quick else campaign.adaptive
     runs = [trial for trial in trials if trial.supported]
     warmups = sum(trial.warmup for trial in runs)
     blocks = len({trial.block for trial in runs if not trial.warmup})
     size = f"{_count(len(plan.cells), 'cell')}, {_count(len(runs) - warmups, 'trial')}"
     lines = [f"{campaign.name}: {size} in {_count(blocks, 'block')}, seed {plan.seed}"]
+    if adaptive is not None:
+        lines.append(_until(adaptive))
     if warmups:
         lines.append(f"{_count(warmups, 'warm-up')} first, left out of the results")
     refused: dict[tuple[str, str], list[PlannedTrial]] = {}
@@ -108,10 +111,22 @@ def summary(campaign: "Campaign", plan: "Plan", trials: "list[PlannedTrial]") ->
             f"{_count(len(which), 'trial')} unsupported: {cells}",
             f"  {rule}: {reason} ({as_typed('labctl', 'explain', rule)})",
         ]
-    takes = f"about {clock(estimate_run_s(runs, plan.pairs))} in all"
+    estimate_s = estimate_run_s(runs, plan.pairs)
+    takes = f"about {clock(estimate_s)} in all"
+    if adaptive is not None:
+        most_s = max(0.0, at_most_s(plan, adaptive) - plan.estimate_s)
+        takes = f"about {clock(estimate_s)} for these, and at most {clock(most_s)} more"
     if len(plan.pairs) < 2:
         return [*lines, takes]
     return [*lines, f"{takes} on {len(plan.pairs)} pairs", *_idle(blocks, len(plan.pairs))]
+
+
+def _until(rule: "RepetitionsSpec") -> str:
+    """An adaptive campaign's rule in words."""
+    of = " and of ".join(metric.replace("_", " ") for metric in rule.until.of)
+    share = f"{rule.until.relative_interval * 100:g} %"
+    until = f"half the 95 % interval of {of} is within {share} of its median"
+    return f"{_count(rule.min, 'block')} at first, up to {rule.max}, until {until}"
 
 
 def _idle(blocks: int, pairs: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ terminal, what runs now and how long it will take, written anew below.
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +18,7 @@ from labctl.events import (
     Notice,
     PairReturned,
     PairSetAside,
+    PlanGrown,
     Progress,
     RunStarted,
     StateEntered,
@@ -111,8 +112,6 @@ class RunProgress:
                 self._started, self._done = event, event.done
                 self._pace.estimate_s = event.estimate_s
                 self._print(self._opening(event))
-            case Notice():
-                self._print(f"note: {event.text}", "yellow")
             case TrialStarted():
                 self._running[event.number] = _Running(event.name, event.pair, event.warmup)
                 self._pace.start(event.number, event.estimate_s, event.left_s, now)
@@ -138,6 +137,20 @@ class RunProgress:
                     f"{head}attempt {event.attempt} was cut off: {brief(event.reason)}",
                     STYLES["interrupted"],
                 )
+            case Notice() | PairSetAside() | PairReturned():
+                self._remark(event)
+            case PlanGrown() if self._started is not None:
+                total = self._started.trials + event.trials
+                self._started = replace(self._started, trials=total)
+                self._pace.grow(event.estimate_s, now)
+                self._print(self._growth(event))
+            case _:
+                pass
+
+    def _remark(self, event: Notice | PairSetAside | PairReturned) -> None:
+        match event:
+            case Notice():
+                self._print(f"note: {event.text}", "yellow")
             case PairSetAside() if event.working:
                 aside = f"pair {event.pair} is set aside, {event.working} go on"
                 self._print(f"note: {aside}: {brief(event.fault)}", "bold red")
@@ -145,8 +158,6 @@ class RunProgress:
                     self._print(f"      mend: {event.mend}")
             case PairReturned():
                 self._print(f"note: pair {event.pair} works again", "yellow")
-            case _:
-                pass
 
     def _print(self, text: str, style: str | None = None) -> None:
         self._console.print(text, style=style, soft_wrap=True)
@@ -159,6 +170,13 @@ class RunProgress:
         if len(event.pairs) > 1:
             trials += f" on {len(event.pairs)} pairs"
         return f"{near(event.directory)}: {trials}, about {clock(event.estimate_s)}"
+
+    @staticmethod
+    def _growth(event: PlanGrown) -> str:
+        cells, trials = len(event.cells), event.trials
+        on = "1 cell goes on" if cells == 1 else f"{cells} cells go on"
+        count = f"{trials} trial" if trials == 1 else f"{trials} trials"
+        return f"note: {on}: {count} more, about {clock(event.estimate_s)}"
 
     @property
     def _pairs(self) -> tuple[str, ...]:

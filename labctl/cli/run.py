@@ -99,7 +99,8 @@ def run(
     sure = resume or not (only and only[0].isdigit())
     if only is not None and not known and sure and not accept_changed_plan:
         raise api.no_match(only)
-    if resume and not known and not accept_changed_plan:
+    more = api.more(stored) if resume and not known and only is None else 0
+    if resume and not (known or more or accept_changed_plan):
         tell("every trial has its result: nothing was run")
         raise typer.Exit(close_run(api.Result(stored.path, Summary()), settings(ctx), go_on=""))
     may_ask(lab or campaign.lab)
@@ -107,6 +108,8 @@ def run(
         from labctl.cli.plan import ask_plan, show_plan
 
         show_plan(campaign, plan if resume else ask_plan(campaign, lab, quick=quick), wanted)
+        if more:
+            tell(f"every trial has its result, and cells need more: {more} trials would be added")
         tell("--dry-run: nothing was run")
         return
     from labctl.cli.session import conduct

@@ -3,12 +3,15 @@
 A block holds every cell once, so whatever one pair does otherwise than another meets all cells alike. That is why no block
 is shared out, not even the last one while pairs stand idle. Only a pair that is set aside gives its block away; the trial
 that was cut off on it comes last, and goes to another pair: it may be what does it.
+
+A plan may grow: when every trial has its result, the dispatcher asks for more, and it is over when there is no more. It asks
+only then, so what is added depends on results, and never on which pair was faster.
 """
 
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from labctl.campaign import PlannedTrial
 from labctl.campaign.estimate import makespan_s
@@ -23,6 +26,8 @@ class Dispatcher:
         trials: what is to be run, in the order of the plan; warm-ups of other pairs are not handed out
         pairs: who runs it
         begun: by block, the pair that ran trials of it before the run was interrupted: it goes on with it
+        more: asked for further blocks when nothing is left and nobody is at work, and told how many pairs there are for them;
+            none is the last answer. It is asked under the lock: nobody has anything to do meanwhile
     """
 
     def __init__(
@@ -30,12 +35,14 @@ class Dispatcher:
         trials: Iterable[PlannedTrial],
         pairs: Iterable[str],
         begun: Mapping[int, str | None] | None = None,
+        more: Callable[[int], Iterable[PlannedTrial]] | None = None,
     ) -> None:
         self.stopped = False
         """nothing is handed out any more"""
         self.cuts: Counter[int] = Counter()
         """attempts that were cut off, by the trial's number, on whichever pair"""
         self._changed = threading.Condition()
+        self._more = more
         self._begun = dict(begun or {})
         self._cut_on: dict[int, str] = {}
         """by number: the pair on which the trial was cut off last"""
@@ -59,7 +66,10 @@ class Dispatcher:
             while not self._is_over():
                 if (trial := self._next(pair)) is not None:
                     return trial
-                self._changed.wait()
+                if self._is_done():
+                    self._ask()
+                else:
+                    self._changed.wait()
             return None
 
     def done(self, pair: str) -> None:
@@ -114,20 +124,29 @@ class Dispatcher:
     # --- under the lock ---
 
     def _sort(self, trials: Iterable[PlannedTrial]) -> None:
-        blocks: dict[int, Block] = {}
+        trials = list(trials)
         for trial in trials:
-            if trial.pair is None:
-                blocks.setdefault(trial.block, []).append(trial)
-            elif trial.pair in self._own:
+            if trial.pair in self._own:
                 self._own[trial.pair].append(trial)
-        self._free = list(blocks.values())
+        self._free = _blocks(trials)
         for pair in self._own:
             self._give(pair, [b for b in self._free if self._begun.get(b[0].block) == pair])
 
     def _is_over(self) -> bool:
+        """Whether nothing will be handed out any more."""
+        return self.stopped or not self._working or (self._more is None and self._is_done())
+
+    def _is_done(self) -> bool:
         """Whether there is nothing left to hand out. What a pair set aside keeps for itself does not count."""
         busy = any(pair in self._in_hand or self._own[pair] for pair in self._working)
-        return self.stopped or not self._working or not (self._free or busy)
+        return not (self._free or busy)
+
+    def _ask(self) -> None:
+        """Ask for further blocks. Whoever fails to tell is not asked again."""
+        more, self._more = self._more, None
+        if more is not None and (found := _blocks(more(len(self._working)))):
+            self._free, self._more = found, more
+        self._changed.notify_all()
 
     def _next(self, pair: str) -> PlannedTrial | None:
         self._lay_down(pair)
@@ -182,3 +201,12 @@ class Dispatcher:
             return waiting
         trial, since = self._in_hand[pair]
         return waiting + max(0.0, trial.estimate_s - (time.monotonic() - since))
+
+
+def _blocks(trials: Iterable[PlannedTrial]) -> list[Block]:
+    """What any pair may run, block by block."""
+    blocks: dict[int, Block] = {}
+    for trial in trials:
+        if trial.pair is None:
+            blocks.setdefault(trial.block, []).append(trial)
+    return list(blocks.values())

@@ -7,11 +7,11 @@ it is kept aside, and the trial is repeated, here or by `run --resume`.
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from labctl.campaign import Campaign, Plan, PlannedTrial
+from labctl.campaign import Campaign, Plan, PlannedTrial, estimate_run_s, grown
 from labctl.controller.attempts import Attempts
 from labctl.controller.dispatch import Dispatcher
 from labctl.controller.keeping import Keeper
@@ -23,6 +23,7 @@ from labctl.events import (
     AttemptInterrupted,
     Notice,
     Observer,
+    PlanGrown,
     RunEnded,
     RunStarted,
     TrialEnded,
@@ -41,7 +42,18 @@ _log = logging.getLogger(__name__)
 
 
 class Controller:
-    """One run of a plan. Use once."""
+    """One run of a plan. Use once.
+
+    Args:
+        campaign: what is run
+        plan: its trials
+        lab: opened
+        store: where results go
+        observers: told what happens
+        fail_fast: stop at the first trial that fails or has no valid load
+        only: a glob; other trials are left for later, and the plan does not grow
+        unsettled: of an adaptive campaign: the cells that need more repetitions, by the results that are stored
+    """
 
     def __init__(
         self,
@@ -53,6 +65,7 @@ class Controller:
         *,
         fail_fast: bool = False,
         only: str | None = None,
+        unsettled: Callable[[], Collection[str]] | None = None,
     ) -> None:
         self._campaign = campaign
         self._plan = plan
@@ -71,7 +84,9 @@ class Controller:
         begun = {record.block: record.pair for record in stored}
         self._stop = threading.Event()
         """ends what runs; to hand out nothing more is the dispatcher's"""
-        self._trials = Dispatcher(self._left(), lab.pairs, begun)
+        self._unsettled = unsettled
+        grows = unsettled is not None and only is None
+        self._trials = Dispatcher(self._left(), lab.pairs, begun, self._grow if grows else None)
         self._keeper = Keeper(lab, self._trials, self._tell)
         self._attempts = Attempts(plan, campaign.timing, self._stop, self._tell)
 
@@ -111,6 +126,23 @@ class Controller:
     def _left(self) -> list[PlannedTrial]:
         """What was asked for and has no result."""
         return [t for t in self._plan.left(self._store.finished()) if t.matches(self._only)]
+
+    def _grow(self, pairs: int) -> list[PlannedTrial]:
+        """The next blocks of an adaptive campaign, one for each pair that works; stored and told before they begin."""
+        if self._unsettled is None or self._left():
+            return []
+        cells = self._unsettled()
+        plan = grown(self._plan, self._campaign, cells, pairs, self._store.used())
+        new = plan.trials[len(self._plan.trials) :]
+        if not new:
+            return []
+        self._store.write_plan(plan)
+        self._plan = plan
+        on = tuple(dict.fromkeys(trial.cell for trial in new))
+        blocks = tuple(dict.fromkeys(trial.block for trial in new))
+        estimate_s = estimate_run_s(new, [*self._lab.pairs][:pairs])
+        self._tell(PlanGrown(len(new), on, blocks, estimate_s))
+        return list(new)
 
     def _stop_all(self, workers: Sequence[threading.Thread]) -> None:
         self._trials.stop()

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from labctl import units
-from labctl.analysis.frame import factors_of, measured, summary
+from labctl.analysis.frame import factors_of, summary
 from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN
 from labctl.report.numbers import NONE, known, short
 from labctl.report.rows import named, records
@@ -29,7 +29,7 @@ def headline(frame: pd.DataFrame, planned: int) -> list[str]:
     lines += [
         f"{named(row, factors_of(frame))}: {row['not_converged']} of {row['trials']} did not "
         f"converge; the first was given up after {short(row['outlasted_ms'] / 1000)} s."
-        for row in records(summary(measured(frame)))
+        for row in records(summary(frame))
         if row["not_converged"]
     ]
     lines += _loads_not_reached(frame)

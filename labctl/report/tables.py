@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from labctl.analysis.frame import factors_of, measured, summary
+from labctl.analysis.frame import factors_of, summary
 from labctl.analysis.metrics import METRICS, with_derived
 from labctl.report.numbers import NONE, known, median_and_beside, outcomes, short, shown
 from labctl.report.rows import records, text_of, yes_no
@@ -31,7 +31,7 @@ def cell_table(frame: pd.DataFrame) -> dict[str, Any]:
     """One row a cell: outcomes, and each metric's median above its range."""
     names = ["algorithm", *factors_of(frame)]
     rows = []
-    for row in records(summary(measured(frame))):
+    for row in records(summary(frame)):
         figures = []
         for metric in METRICS:
             median, spread = median_and_beside(metric, row)

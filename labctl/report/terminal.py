@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from labctl.analysis.frame import factors_of, measured, summary
+from labctl.analysis.frame import factors_of, summary
 from labctl.analysis.metrics import METRICS, Metric
 from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN
 from labctl.report.numbers import known, median_and_beside, outcomes, short
@@ -40,7 +40,7 @@ def results_table(frame: pd.DataFrame, *, width: int = 100) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    rows: list[dict[str, Any]] = summary(measured(frame)).to_dict("records")  # type: ignore[assignment]
+    rows: list[dict[str, Any]] = summary(frame).to_dict("records")  # type: ignore[assignment]
     names = ["algorithm", *factors_of(frame)]
     table = Table(
         box=SIMPLE_HEAD,

@@ -87,6 +87,7 @@ def _rows(run: Run) -> Iterator[dict[str, Any]]:
             "write_rate_asked_bytes_per_s": cell.guest.write_rate_bytes_per_s,
             "memory_bytes": cell.guest.memory_bytes,
             "warmup": planned.warmup,
+            "twin_of": cell.twin_of,
             "schema": SCHEMA_VERSION,
         }
 

@@ -60,7 +60,8 @@ _EVENTS = """One JSON object a line, after a first line that says the schema ver
 _JOURNAL = """What the controller did and when: one JSON object a line with `utc`, `event` and what
 belongs to it. The last line may be torn, when the controller was killed; readers skip it. A line
 with a `pid` says who opened the run. `PairSetAside` names a pair that gave its trials to the others,
-its hosts, the fault and the mend; `PairReturned` one that works again."""
+its hosts, the fault and the mend; `PairReturned` one that works again. `PlanGrown` says which blocks were
+added to the plan, of which cells, after `plan.json` has them and before the first of them begins."""
 
 _ENVIRONMENT = """What was found on the hosts before the first trial, as far as it can change a result: for every end of
 every pair what its QEMU said of itself, and what the agent found on its host. What could not be read is null or absent.

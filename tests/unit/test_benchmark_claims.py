@@ -212,7 +212,7 @@ class TestTotalTime:
 
     def test_there_are_trials_to_spare(self) -> None:
         asked = total_time.campaign()
-        assert asked.repetitions > total_time.TRIPLES
+        assert asked.first_blocks > total_time.TRIPLES
         assert len(expand(asked)) == 1
 
 
@@ -366,7 +366,7 @@ def test_the_agents_of_a_host_are_added_up() -> None:
 def test_each_lab_has_trials_for_every_triple() -> None:
     asked = ssh.campaign()
     assert asked.warmups == 0
-    assert asked.repetitions > 2 * ssh.TRIPLES
+    assert asked.first_blocks > 2 * ssh.TRIPLES
 
 
 class TestPairs:
@@ -392,7 +392,7 @@ class TestPairs:
 
     def test_a_plan_has_a_block_for_each_pair(self) -> None:
         asked = pairs.campaign()
-        assert asked.repetitions % 2 == 0
+        assert asked.first_blocks % 2 == 0
         assert len(expand(asked)) == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labctl.campaign import Campaign, cell_name, expand, parse_cell_name
+from labctl.campaign import Campaign, cell_name, expand, names, parse_cell_name
 from labctl.campaign.factors import FACTORS, canonical_factor
 from labctl.campaign.names import MAX_CELL_NAME
 from labctl.errors import InputError
@@ -19,6 +19,16 @@ def test_name_and_factors_are_a_bijection(factors: dict[str, str]) -> None:
     name = cell_name(factors)
     assert parse_cell_name(name, tuple(factors)) == factors
     assert re.fullmatch(r"[A-Za-z0-9_.,=+-]+", name)
+
+
+@given(strategies.factor_levels())
+def test_a_twins_name_says_whose_it_is(factors: dict[str, str]) -> None:
+    """Also where the variant is called `twin`."""
+    for known in (factors, factors | {"algorithm": "twin"}):
+        name = cell_name(known)
+        assert names.twin_of(name) is None
+        assert names.twin_of(names.twin_name(name)) == name
+        assert parse_cell_name(names.twin_name(name), tuple(known)) == known
 
 
 @given(strategies.factor_levels(), strategies.factor_levels())

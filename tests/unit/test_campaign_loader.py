@@ -16,6 +16,7 @@ name: c
 guest: {memory: 256MiB, working_set: 64MiB}
 link: {bandwidth: 1Gbit/s}
 """
+UNTIL = "repetitions:\n  until:\n    relative_interval: 5%"
 
 
 def faults_of(text: str) -> list[CampaignError]:
@@ -92,6 +93,33 @@ def test_a_legal_file_with_anchors_comments_and_a_byte_order_mark(tmp_path: Path
         ("algorithms: {x: {kind: hybrid, name: y}}", 4, "`name` is not a key", "kind"),
         ("algorithms: {x: {kind: hybrid, preemt: true}}", 4, "not a key", "`preempt`"),
         ("algorithms: {precopy: {kind: hybrid}}", 4, "is built in", "another name"),
+        ("repetitions: {}", 4, "`repetitions.until` is missing", "until: ..."),
+        ("repetitions: {until: 5%}", 4, "`repetitions.until` is `5%`", "until: {...}"),
+        ("repetitions: {until: {relative_interval: 5}}", 4, "`5` has no unit", "25%"),
+        ("repetitions: {until: {relative_interval: 0%}}", 4, "too small", "0.1%"),
+        (f"{UNTIL}\n  mn: 6", 7, "`mn` is not a key of `repetitions`", "`min`"),
+        (f"{UNTIL}\n    off: [blackout]", 7, "not a key of `repetitions.until`", "`of`"),
+        (f"{UNTIL}\n    of: blackout", 7, "no list of metrics", "of: [total_time]"),
+        (f"{UNTIL}\n    of: []", 7, "no metric is named", "total_time"),
+        (f"{UNTIL}\n    of: [total_time, total_time]", 7, "named twice", "once"),
+        (f"{UNTIL}\n    of:\n      - total_time\n      - blackot", 9, "not one of", "`blackout`"),
+        (f"{UNTIL}\n  min: 5", 7, "too small", "6 or more"),
+        (f"{UNTIL}\n  min: 9\n  max: 8", 4, "less than `min: 9`", "`max: 9` or more"),
+        (f"{UNTIL}\n  min: 61", 4, "`max: 60` is less", "`max: 61` or more"),
+        ("noise: true", 4, "`noise` is `true`", "noise: {...}"),
+        ("noise: {aa: yes}", 4, "neither true nor false", "true or false"),
+        ("noise: {a: true}", 4, "`a` is not a key of `noise`", "`aa`"),
+        ("noise: {aa: true, of: precopy}", 4, "`noise.of` is `precopy`", "of: {...}"),
+        ("noise: {aa: true, of: {vcpus: 1}}", 4, "not a factor of the matrix", "leave it out"),
+        ("matrix: {vcpus: [1, 2]}\nnoise:\n  of: {vcpus: 3}", 6, "matches no cell", "1, 2"),
+        ("matrix: {vcpus: [1, 2]}\nnoise:\n  of: {vcpu: 2}", 6, "not a factor", "`vcpus`"),
+        ("matrix: {vcpus: [1, 2]}\nnoise:\n  of: {vcpus: x}", 6, "not a whole number", "digits"),
+        (
+            "matrix: {vcpus: [1, 2]}\nexclude: [{vcpus: 2}]\nnoise:\n  aa: true\n  of: {vcpus: 2}",
+            8,
+            "they are excluded",
+            "another cell",
+        ),
         (
             "matrix: {algorithm: [x], preempt: [true]}\nalgorithms: {x: {kind: hybrid, preempt: true}}",
             5,

@@ -9,6 +9,7 @@ import pytest
 from labctl.campaign import Campaign, expand, parse_campaign
 from labctl.campaign.factors import FACTORS
 from labctl.campaign.profiles import BurstSpec, ProfileSpec, StepSpec
+from labctl.campaign.repetitions import METRICS, NoiseSpec, RepetitionsSpec, UntilSpec
 from labctl.campaign.scalars import Scalar
 from labctl.campaign.specs import (
     AlgorithmSpec,
@@ -45,6 +46,9 @@ def rows(model: type[Spec]) -> Iterator[str]:
         ProfileSpec,
         BurstSpec,
         StepSpec,
+        RepetitionsSpec,
+        UntilSpec,
+        NoiseSpec,
     ],
 )
 def test_every_field_has_its_row(model: type[Spec]) -> None:
@@ -52,8 +56,8 @@ def test_every_field_has_its_row(model: type[Spec]) -> None:
         assert row in PAGE
 
 
-def test_every_factor_is_named() -> None:
-    assert all(f"`{name}`" in PAGE for name in FACTORS)
+def test_every_factor_and_metric_is_named() -> None:
+    assert all(f"`{name}`" in PAGE for name in (*FACTORS, *METRICS))
 
 
 def test_the_examples_load() -> None:

@@ -92,6 +92,10 @@ def test_every_legal_campaign_passes(campaign: Campaign) -> None:
         "matrix: {memory: [1GiB, 2GiB]}\nlimits: {total_time: 1.5 min}",
         "matrix: {guest.write_rate: [0MiBps, 8Mbit/s], preempt: [true], seed: [1, '2']}",
         "algorithms: {h2: {kind: hybrid, preempt: 'True', max_bandwidth: none}}\nseed:",
+        "repetitions: '4'\nnoise: {}",
+        "repetitions: {until: {relative_interval: 2.5 %}}\nnoise: {aa: true, of: {}}",
+        "repetitions: {until: {relative_interval: 5%, of: [blackout]}, min: 8, max: '40'}",
+        "matrix: {write_rate: [0MiB/s]}\nnoise: {aa: True, of: {guest.write_rate: 0MiBps}}",
     ],
 )
 def test_every_spelling_passes(added: str) -> None:
@@ -140,6 +144,15 @@ def test_what_only_the_matrix_gives_is_not_missing() -> None:
                 "exclude: {vcpus: 1}",
                 "include: [{}]",
                 "source_text: x",
+                "repetitions: {}",
+                "repetitions: {until: 5%}",
+                "repetitions: {until: {relative_interval: 5}}",
+                "repetitions: {until: {relative_interval: 5%}, min: 5}",
+                "repetitions: {until: {relative_interval: 5%, of: [blackot]}}",
+                "repetitions: {until: {relative_interval: 5%, of: []}}",
+                "noise: true",
+                "noise: {aa: maybe}",
+                "noise: {of: {vcps: 1}}",
             ]
         ),
     ],

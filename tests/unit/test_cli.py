@@ -23,6 +23,7 @@ from labctl.cli import lab
 from labctl.cli.app import app
 from labctl.cli.console import brief, some
 from labctl.cli.logs import set_up, thread_died
+from labctl.cli.pace import clock
 from labctl.cli.root import hoisted
 from labctl.cli.run import quickstart
 from labctl.controller import Summary
@@ -330,6 +331,37 @@ def test_a_plan_over_several_pairs(tiny: str, monkeypatch: pytest.MonkeyPatch) -
         said = plan_of(repetitions, count).splitlines()[-1]
         assert said.startswith(f"{repetitions} blocks over {count} pairs, whole ones")
         assert f"the last round leaves {idle} idle, a multiple of {count} repetitions" in said
+
+
+UNTIL = "repetitions: {until: {relative_interval: 5%}, max: 20}"
+ADAPTIVE = TINY.replace("repetitions: 1", UNTIL)
+
+
+def test_a_plan_that_may_grow_says_until_when_and_for_how_long(here: Path) -> None:
+    (here / "a.yaml").write_text(ADAPTIVE)
+    lines = Said("plan", "--offline", "a.yaml").out.splitlines()
+    assert "a: 2 cells" not in lines
+    assert lines[-3].startswith("tiny: 2 cells, 12 trials in 6 blocks, seed ")
+    assert lines[-2] == (
+        "6 blocks at first, up to 20, until half the 95 % interval of total time is within 5 % of its median"
+    )
+    each = 0.5 * make_plan(load_campaign(here / "a.yaml"), quick=True).estimate_s
+    assert lines[-1] == f"about {clock(12 * each)} for these, and at most {clock(28 * each)} more"
+    quick = Said("plan", "--offline", "--quick", "a.yaml").out
+    assert "2 trials in 1 block" in quick
+    assert "at first" not in quick
+    several = ADAPTIVE.replace("5%", "2.5%, of: [total_time, blackout, work_lost]")
+    (here / "a.yaml").write_text(several)
+    assert "of total time and of blackout and of work lost is within 2.5 % of its median" in (
+        " ".join(Said("plan", "--offline", "a.yaml").out.split())
+    )
+
+
+def test_a_twin_is_a_cell_of_the_plan(here: Path) -> None:
+    (here / "a.yaml").write_text(TINY + "noise: {aa: true}\n")
+    said = Said("plan", "--offline", "a.yaml").out
+    assert "tiny: 3 cells, 3 trials in 1 block" in said
+    assert " precopy,twin " in said
 
 
 def test_an_unknown_lab_is_said_before_anything_is_asked(tiny: str) -> None:
@@ -808,6 +840,50 @@ def test_resume_goes_on_with_what_is_left(
     assert said.status == 0
     assert said.err.startswith("every trial has its result: nothing was run")
     assert asked == {}
+
+
+def test_a_run_that_needs_more_goes_on_though_no_trial_is_left(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def go_on(directory: Path, *, observers: Any, **options: Any) -> api.Result:
+        asked.append(directory)
+        return api.Result(directory, Summary())
+
+    monkeypatch.setattr(api, "resume", go_on)
+    for share, cells in (("0.1%", 2), ("50%", 0)):
+        (here / "a.yaml").write_text(ADAPTIVE.replace("5%", share))
+        path = synthetic.fake_run(here / share, load_campaign(here / "a.yaml"))
+        out = ("--out", share)
+        said = Said("run", "--resume", "--dry-run", *out)
+        assert ("cells need more: 2 trials would be added" in said.err) == bool(cells)
+        said = Said("run", "--resume", *out)
+        assert said.status == 0
+        assert asked == ([path.resolve()] if cells else [])
+        assert ("every trial has its result: nothing was run" in said.err) == (not cells)
+        settled = f"{2 - cells} of 2 cells settled at {share.replace('%', ' %')}"
+        assert f"adaptive: 12 trials instead of 40, {settled}" in " ".join(said.out.split())
+        only = Said("run", "--resume", "--only", "pre*", *out)
+        assert only.status == 2
+        asked.clear()
+
+
+def test_what_a_twin_shows_is_said_and_is_no_row_of_the_table(here: Path, fake: FakeRun) -> None:
+    for repetitions, apart in (
+        (1, "too few completed trials"),
+        (6, "apart by at most total time "),
+    ):
+        text = TINY.replace("repetitions: 1", f"repetitions: {repetitions}")
+        (here / "a.yaml").write_text(text + "noise: {aa: true}\n")
+        said = Said("run", "a.yaml", "--out", str(repetitions))
+        assert said.status == 0
+        table, _, rest = said.out.partition("Blackout, ms")
+        rows = [line.split()[0] for line in table.splitlines() if line.startswith(("pre", "post"))]
+        assert rows == ["precopy", "postcopy"]
+        assert f"{3 * repetitions} trials" in rest
+        assert "noise: precopy was run against itself" in rest
+        assert apart in " ".join(rest.split())
 
 
 # --- small things ---

@@ -16,6 +16,7 @@ from labctl.events import (
     Notice,
     PairReturned,
     PairSetAside,
+    PlanGrown,
     Progress,
     RunEnded,
     RunStarted,
@@ -103,6 +104,23 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
         "   3  precopy,write_rate=400MiBps  completed        2.35 s  warm-up, left out",
         "note: the link is 5 % off",
     ]
+
+
+def test_a_plan_that_grows_has_more_trials_and_takes_longer() -> None:
+    shown, file = console(terminal=True)
+    with RunProgress(shown, [CELL]) as progress:
+        progress.handle(started(trials=1, estimate_s=10.0))
+        progress.handle(begin(1))
+        progress.handle(ended(1, elapsed_s=10.0))
+        assert "1 of 1 trials" in rendered(progress, 80)[-1]
+        progress.handle(PlanGrown(2, (CELL, "postcopy"), (7,), 20.0))
+        assert "1 of 3 trials" in rendered(progress, 80)[-1]
+        assert "2 left, about 0:20" in rendered(progress, 80)[-1]
+        assert progress._pace.share(0.0) == pytest.approx(1 / 3)
+        progress.handle(PlanGrown(1, (CELL,), (8,), 10.0))
+        assert "1 of 4 trials" in rendered(progress, 80)[-1]
+    assert "note: 2 cells go on: 2 trials more, about 0:20" in file.getvalue()
+    assert "note: 1 cell goes on: 1 trial more, about 0:10" in file.getvalue()
 
 
 def two_pairs(progress: RunProgress) -> None:

@@ -43,8 +43,13 @@ def plan(blocks: int, cells: int = 2, pairs: tuple[str, ...] = ()) -> list[Plann
 def took(trials: Dispatcher, pair: str) -> int | None:
     """The number of the trial that a pair is given now; None for nothing, also where it would wait."""
     with trials._changed:
-        trial = None if trials._is_over() else trials._next(pair)
-    return trial.number if trial else None
+        while not trials._is_over():
+            if (trial := trials._next(pair)) is not None:
+                return trial.number
+            if not trials._is_done():
+                return None
+            trials._ask()
+    return None
 
 
 def run_all(trials: Dispatcher, pair: str) -> list[int]:
@@ -175,6 +180,85 @@ def test_what_is_left_is_the_longest_of_the_pairs() -> None:
     assert trials.left_s() == 0.0
 
 
+# --- a plan that grows ---
+
+
+def further(*rounds: int) -> tuple[Callable[[int], list[PlannedTrial]], list[int]]:
+    """What adds a block for each pair that works, so many times; and how many worked each time it was asked."""
+    left, asked = list(rounds), list[int]()
+    first = [100]
+
+    def more(pairs: int) -> list[PlannedTrial]:
+        asked.append(pairs)
+        cells = left.pop(0) if left else 0
+        made = [t for t in plan(pairs, cells) if cells]
+        new = [t.model_copy(update={"number": t.number + first[0], "block": t.block + first[0]}) for t in made]  # fmt: skip
+        first[0] += 100
+        return new
+
+    return more, asked
+
+
+def test_more_is_asked_for_when_all_is_done_and_not_before() -> None:
+    more, asked = further(1, 2)
+    trials = Dispatcher(plan(1), PAIRS[:1], more=more)
+    assert [took(trials, "a-b"), asked] == [1, []]
+    trials.done("a-b")
+    assert [took(trials, "a-b"), asked] == [2, []]
+    trials.done("a-b")
+    assert run_all(trials, "a-b") == [101, 201, 202]
+    assert asked == [1, 1, 1], "the last time there was no more"
+    assert trials.take("a-b") is None
+    assert asked == [1, 1, 1]
+
+
+def test_each_pair_that_works_has_a_block_of_what_is_added() -> None:
+    more, asked = further(2)
+    trials = Dispatcher(plan(2, cells=1), PAIRS[:3], more=more)
+    assert [took(trials, pair) for pair in PAIRS[:3]] == [1, 2, None]
+    trials.set_aside("e-f")
+    trials.done("a-b")
+    assert took(trials, "a-b") is None, "c-d is not done yet"
+    assert asked == []
+    trials.done("c-d")
+    assert took(trials, "c-d") == 101
+    assert took(trials, "a-b") == 103
+    assert trials.left_s() == pytest.approx(20.0, abs=1.0)
+    assert asked == [2]
+
+
+def test_a_pair_that_rests_does_not_take_the_run_for_over_before_more_was_asked_for() -> None:
+    more, _ = further(1)
+    trials = Dispatcher(plan(1, cells=1), PAIRS[:2], more=more)
+    assert took(trials, "a-b") == 1
+    trials.set_aside("c-d")
+    trials.done("a-b")
+    assert trials.pause(0.01)
+    assert took(trials, "a-b") == 101
+    trials.take_back("c-d")
+    assert took(trials, "c-d") is None
+
+
+def test_whoever_fails_to_tell_whether_there_is_more_is_not_asked_again() -> None:
+    def more(_pairs: int) -> list[PlannedTrial]:
+        raise OSError("no disk")
+
+    trials = Dispatcher([], PAIRS[:1], more=more)
+    with pytest.raises(OSError, match="no disk"):
+        trials.take("a-b")
+    assert trials.take("a-b") is None
+
+
+def test_a_run_that_is_stopped_does_not_grow() -> None:
+    more, asked = further(1)
+    trials = Dispatcher(plan(1, cells=1), PAIRS[:1], more=more)
+    assert took(trials, "a-b") == 1
+    trials.stop()
+    trials.done("a-b")
+    assert trials.take("a-b") is None
+    assert asked == []
+
+
 # --- waiting ---
 
 
@@ -237,6 +321,7 @@ class Lab(RuleBasedStateMachine):
         warmed=st.booleans(),
         begun=st.dictionaries(st.integers(1, 4), st.sampled_from([*PAIRS, "gone", None])),
         finished=st.sets(st.integers(1, 16)),
+        rounds=st.lists(st.integers(1, 2), max_size=2),
     )
     def begin(
         self,
@@ -246,11 +331,20 @@ class Lab(RuleBasedStateMachine):
         warmed: bool,
         begun: dict[int, str | None],
         finished: set[int],
+        rounds: list[int],
     ) -> None:
         self.pairs = PAIRS[:count]
         every = plan(blocks, cells, self.pairs if warmed else ())
         self.wanted = {t.number: t for t in every if t.number not in finished}
-        self.trials = Dispatcher(self.wanted.values(), self.pairs, begun)
+        further_blocks, _ = further(*rounds)
+
+        def more(working: int) -> list[PlannedTrial]:
+            new = further_blocks(working)
+            assert not self.hand, "nobody is at work"
+            self.wanted |= {trial.number: trial for trial in new}
+            return new
+
+        self.trials = Dispatcher(self.wanted.values(), self.pairs, begun, more)
         self.hand: dict[str, int] = {}
         self.aside: set[str] = set()
         self.ran: defaultdict[int, list[str]] = defaultdict(list)
@@ -342,7 +436,8 @@ class Lab(RuleBasedStateMachine):
         if self.over():
             return
         others = {t.number for block in self.trials._free for t in block}
-        waits = any(self.trials._own[pair] or pair in self.hand for pair in self.working)
+        waits = self.trials._is_done()  # whoever comes next asks for more
+        waits |= any(self.trials._own[pair] or pair in self.hand for pair in self.working)
         free = any(
             self.working == {pair} or self.trials._cut_on.get(number) != pair
             for pair in self.working
@@ -377,7 +472,14 @@ def test_threads_never_hang_and_run_each_trial_once(
     """Real threads, which finish, are cut, are set aside and return at random."""
     pairs = PAIRS[:count]
     wanted = plan(blocks, 3, pairs if warmed else ())
-    trials = Dispatcher(wanted, pairs)
+    further_blocks, _ = further(3, 1)
+
+    def more(working: int) -> list[PlannedTrial]:
+        new = further_blocks(working)
+        wanted.extend(new)
+        return new
+
+    trials = Dispatcher(wanted, pairs, more=more)
     ran: list[int] = []
 
     def work(pair: str) -> None:

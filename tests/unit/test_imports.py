@@ -35,7 +35,16 @@ BELOW: dict[str, set[str]] = {
 PUBLIC = {"__init__", "__main__"}  # the package's own surface, above all rooms
 NODE_THIRD_PARTIES = {"qemu"}
 # Slow to import: what `labctl --help` loads imports these inside functions only.
-HEAVY = {"pandas", "plotly", "pyarrow", "ansible_runner", "jinja2", "plotext", "scipy", "matplotlib"}
+HEAVY = {
+    "pandas",
+    "plotly",
+    "pyarrow",
+    "ansible_runner",
+    "jinja2",
+    "plotext",
+    "scipy",
+    "matplotlib",
+}
 
 
 def room_of(path: Path) -> str:

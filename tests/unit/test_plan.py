@@ -1,5 +1,6 @@
 """The plan: a complete block design that is the same for good, and nothing is dropped from it."""
 
+import json
 from collections import Counter
 from itertools import pairwise
 
@@ -38,11 +39,12 @@ MATRIX = {"algorithm": ["precopy", "postcopy", "hybrid"], "write_rate": ["0MiB/s
 @given(strategies.campaigns(), strategies.capabilities(), strategies.capabilities())
 def test_the_design(found: Campaign, one: Capabilities, other: Capabilities) -> None:
     plan = make_plan(found, {"a-b": (one, other)})
-    names = [each.name for each in expand(found)]
+    names = [each.name for each in plan.cells]
+    assert [each for each in plan.cells if each.twin_of is None] == expand(found)
     assert [trial.number for trial in plan.trials] == list(range(1, len(plan.trials) + 1))
     blocks = [trial.block for trial in plan.trials]
     assert blocks == sorted(blocks)
-    for block in range(1, found.repetitions + 1):
+    for block in range(1, found.first_blocks + 1):
         in_block = [trial.cell for trial in plan.trials if trial.block == block]
         assert sorted(in_block) == sorted(names)
     for name in names:
@@ -157,6 +159,64 @@ def test_a_trial_matches_by_its_cell_or_its_name() -> None:
     ]  # fmt: skip
 
 
+def test_a_twin_is_run_in_each_block_and_stands_behind_its_cell() -> None:
+    asked = campaign(matrix=MATRIX, noise={"aa": True}, repetitions=4, seed=1)
+    plan = make_plan(asked)
+    first, second = plan.cells[:2]
+    assert (first.name, second.name) == ("precopy,write_rate=0MiBps", f"{first.name},twin")
+    assert (first.twin_of, second.twin_of) == (None, first.name)
+    assert second.model_copy(update={"name": first.name, "twin_of": None}) == first
+    twins = [trial for trial in plan.trials if trial.cell == second.name]
+    assert [trial.block for trial in twins] == [1, 2, 3, 4]
+    assert {trial.direction for trial in twins} == {"forward", "reverse"}
+    assert {trial.estimate_s for trial in twins} == {plan.trials[0].estimate_s}
+    others = [(t.cell, t.block, t.direction) for t in plan.trials if t.cell != second.name]
+    alone = make_plan(campaign(matrix=MATRIX, repetitions=4, seed=1))
+    assert others == [(t.cell, t.block, t.direction) for t in alone.trials], "it moves no other"
+
+
+@pytest.mark.parametrize(
+    ("of", "able_to", "original"),
+    [
+        ({}, True, "precopy,write_rate=0MiBps"),
+        ({"write_rate": "400MiB/s"}, True, "precopy,write_rate=400MiBps"),
+        ({"guest.write_rate": "409600KiB/s", "algorithm": "hybrid"}, True, "hybrid,write_rate=400MiBps"),
+        ({"algorithm": "hybrid"}, False, "hybrid,write_rate=0MiBps"),
+        ({"write_rate": "400MiB/s"}, False, "precopy,write_rate=400MiBps"),
+    ],
+)  # fmt: skip
+def test_the_twin_is_of_the_first_cell_that_is_meant_and_can_run(
+    of: dict[str, str], able_to: bool, original: str
+) -> None:
+    """Where none that is meant can run, its twin is refused too, and says why."""
+    asked = campaign(matrix=MATRIX, noise={"aa": True, "of": of})
+    able_host = able(userfaultfd=able_to)
+    plan = make_plan(asked, {"p": (able_host, able_host)})
+    (twin,) = [each for each in plan.cells if each.twin_of]
+    assert twin.twin_of == original
+    rules = [{t.rule for t in plan.trials if t.cell == n} for n in (original, twin.name)]
+    assert rules[0] == rules[1]
+    assert not any(t.warmup and t.cell == twin.name for t in plan.trials)
+
+
+def test_the_first_cell_that_can_run_has_the_twin() -> None:
+    matrix = {"algorithm": ["postcopy", "precopy"]}
+    asked = campaign(matrix=matrix, noise={"aa": True})
+    plan = make_plan(asked, {"p": (ABLE, able(userfaultfd=False))})
+    assert [each.twin_of for each in plan.cells] == [None, None, "precopy"]
+
+
+def test_plans_of_older_versions_are_read() -> None:
+    """Version 2 knew of no twins, and an older labctl does not take them for nothing."""
+    plan = make_plan(campaign(matrix=MATRIX))
+    data = json.loads(plan.to_json())
+    assert data["schema_version"] == 3
+    for each in data["cells"]:
+        del each["twin_of"]
+    data["schema_version"] = 2
+    assert Plan.from_json(json.dumps(data)) == plan
+
+
 def test_quick_is_one_repetition_without_warm_up() -> None:
     plan = make_plan(campaign(matrix=MATRIX, warmups=2), quick=True)
     assert plan.quick
@@ -214,7 +274,9 @@ def test_differences_of_a_quick_run() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "3", '{"schema_version": 2}', "{"])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "3", '{"schema_version": 2}', '{"schema_version": 4}', "{"]
+)
 def test_a_plan_that_cannot_be_read(text: str) -> None:
     with pytest.raises(ResultsError, match=r"plan\.json: this is not a plan"):
         Plan.from_json(text)

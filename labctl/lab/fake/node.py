@@ -300,7 +300,8 @@ class FakeChannel:
 
     def _query_migrate(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         ram = {"transferred": self._world.memory_bytes, "remaining": 0, "page-size": PAGE_BYTES}
-        status = {"status": self._status or "setup", "total-time": 30, "downtime": 20, "ram": ram}
+        times = {"total-time": self._pair.script.total_time_ms, "downtime": 20}
+        status = {"status": self._status or "setup", **times, "ram": ram}
         return {**status, "socket-address": [{"type": "inet", "port": "1"}]}
 
 

@@ -39,6 +39,8 @@ class Script:
     """whether the memory check ever reports"""
     pages_bad: int = 0
     work_regressed: bool = False
+    total_time_ms: int = 30
+    """of which QEMU speaks in the end"""
     beats: bytes | None = None
     """what is taken from the observer instead of the guest's beats"""
 
