@@ -126,9 +126,11 @@ def _twins(frame: "pd.DataFrame") -> Iterator[str]:
         if (done["twin_of"] == cell).sum() >= ENOUGH_FOR_MEDIAN:
             metrics = [metric_named(name) for name in ("total_time", "blackout")]
             found = [(metric, floor(with_derived(frame), metric)) for metric in metrics]
-            apart = [f"{m.title.lower()} {ratio - 1:.1%}" for m, ratio in found if ratio]
-            said = f"it lies apart by at most {', '.join(apart)}" if apart else said
-        yield f"noise: {cell} was run against itself, and is one row of the table: {said}"
+            apart = [
+                f"{(ratio - 1) * 100:.1f} % in {m.title.lower()}" for m, ratio in found if ratio
+            ]
+            said = f"the two lie apart by at most {', '.join(apart)}" if apart else said
+        yield f"noise: {cell} ran against a twin, which has no row in the table: {said}"
 
 
 def finished(run: "Run") -> set[int]:
