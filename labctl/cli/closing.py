@@ -2,14 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labctl.cli.console import brief, complain, live, out, say, say_prose, some, tell
 from labctl.cli.options import DEFAULT_OUT, as_typed, near
 from labctl.cli.root import INTERRUPTED, Settings
-from labctl.errors import CampaignError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,9 +85,9 @@ def show_results(frame: "pd.DataFrame", *, plot: bool = True) -> None:
 
 def sentences(run: "Run", frame: "pd.DataFrame") -> Iterator[str]:
     """One sentence for each thing that a table does not say."""
-    from labctl.report.about import caveats
+    from labctl.report.about import caveats, saved
 
-    yield from _saved(run, frame)
+    yield from saved(run, frame)
     yield from _twins(frame)
     refused = frame[frame["outcome"] == "unsupported"]
     for rule, rows in refused.groupby("rule", observed=True):
@@ -103,15 +101,6 @@ def sentences(run: "Run", frame: "pd.DataFrame") -> Iterator[str]:
         more = as_typed("labctl", "show", run.name, str(row["trial"]))
         yield f"trial {row['trial']} ({row['cell']}) failed: {brief(row['reason'])} ({more})"
     yield from caveats([trial.record for trial in run.trials()])
-
-
-def _saved(run: "Run", frame: "pd.DataFrame") -> Iterator[str]:
-    """What an adaptive campaign has saved, and which cells it has not settled."""
-    from labctl.analysis.adaptive import described, saving
-
-    with suppress(CampaignError):  # an old run is shown, though its campaign is read no more
-        if (saved := saving(run.campaign, run.plan, frame)) is not None:
-            yield described(saved)
 
 
 def _twins(frame: "pd.DataFrame") -> Iterator[str]:

@@ -1,13 +1,16 @@
 """What a run was, what came of it, and what a reader must know before using its numbers: in sentences and in pairs."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
 from labctl import units
+from labctl.analysis.adaptive import described, saving
 from labctl.analysis.frame import factors_of, summary
 from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN
+from labctl.errors import CampaignError
 from labctl.report.numbers import NONE, known, short
 from labctl.report.rows import named, records
 from labctl.results.run import Run
@@ -103,6 +106,13 @@ def caveats(records: Sequence[TrialRecord]) -> list[str]:
     if records and all(record.clocks.one_clock for record in records):
         lines.append("Source and destination were on one host and shared its CPUs.")
     return lines
+
+
+def saved(run: Run, frame: pd.DataFrame) -> Iterator[str]:
+    """What an adaptive campaign has saved, and which cells it has not settled."""
+    with suppress(CampaignError):  # an old run is shown, though its campaign is read no more
+        if (found := saving(run.campaign, run.plan, frame)) is not None:
+            yield described(found)
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from plotly.offline import get_plotlyjs
 
 from labctl import __version__
 from labctl.analysis import noise
+from labctl.analysis.effects import Effects, effects
 from labctl.analysis.frame import factors_of, together
 from labctl.analysis.loads import over_loads
-from labctl.analysis.metrics import METRICS, with_derived
+from labctl.analysis.metrics import METRICS, metric_named, with_derived
 from labctl.analysis.properties import scorecard
 from labctl.analysis.ranking import rankings
+from labctl.errors import InputError
 from labctl.report import about, pictures, scores, tables
 from labctl.report.answer import answer
 from labctl.results import layout
@@ -91,8 +94,9 @@ def _trials(run: Run) -> Iterator[Trial]:
 def _said(runs: Sequence[Run], frame: pd.DataFrame, trials: Sequence[Trial]) -> dict[str, Any]:
     planned = sum(not trial.warmup for run in runs for trial in run.plan.trials)
     records = list(_some(trials))
+    saved = about.saved(runs[0], frame) if len(runs) == 1 else ()
     return {
-        "headline": about.headline(frame, planned),
+        "headline": [*about.headline(frame, planned), *saved],
         "caveats": about.caveats(records),
         "about": about.about(runs, records),
     }
@@ -112,6 +116,7 @@ def _scored(frame: pd.DataFrame, runs: Sequence[Run]) -> dict[str, Any]:
         "turning": [],
         "maps": [],
         "spreads": [],
+        "explained": [],
         "floors": [],
     }
     if not len(frame) or frame["cell"].nunique() > MOST_RANKED:
@@ -124,12 +129,20 @@ def _scored(frame: pd.DataFrame, runs: Sequence[Run]) -> dict[str, Any]:
         "turning": scores.turning(found),
         "maps": scores.maps(found, about.bandwidth(runs)),
         "spreads": scores.spread_over_loads(list(over_loads(derived, factors))),
+        "explained": [scores.explained(each) for each in _explained(frame)],
         "floors": [
             (metric.title, f"{ratio - 1:.1%}")
             for metric in METRICS
             if (ratio := noise.floor(derived, metric)) is not None
         ],
     }  # fmt: skip
+
+
+def _explained(frame: pd.DataFrame) -> Iterator[Effects]:
+    """Which factor matters for the total time and for the blackout; nothing where one algorithm alone completed."""
+    for name in ("total_time", "blackout"):
+        with suppress(InputError):
+            yield effects(frame, metric_named(name), ["algorithm", "transport", *factors_of(frame)])
 
 
 def _made(run: Run) -> dict[str, Any]:

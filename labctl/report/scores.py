@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from labctl.analysis.effects import Effects
 from labctl.analysis.loads import OverLoads
 from labctl.analysis.properties import PROPERTIES, Card, Property, Score
 from labctl.analysis.ranking import Ranking, Rankings, turns
@@ -87,6 +88,23 @@ def spread_over_loads(spreads: Sequence[OverLoads]) -> list[dict[str, str]]:
             }
         )  # fmt: skip
     return rows
+
+
+def explained(found: Effects) -> dict[str, Any]:
+    """What explains a figure: the shares of factors, the largest first."""
+    return {
+        "title": found.metric.title,
+        "trials": found.trials,
+        "rows": [
+            (
+                each.name,
+                f"{each.share:.1%}",
+                ", ".join(f"{level} x {short(by)}" for level, by in each.levels),
+            )
+            for each in found.explained
+        ],
+        "left_out": len(found.left_out),
+    }
 
 
 def maps(found: Rankings, bandwidth: str) -> list[dict[str, Any]]:

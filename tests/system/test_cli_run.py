@@ -42,7 +42,9 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def labctl(here: Path, *args: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+def labctl(
+    here: Path, *args: str, status: int = 0, timeout_s: float = 250
+) -> subprocess.CompletedProcess[str]:
     """Run the command as a script would; neither terminal nor control codes."""
     done = subprocess.run(
         [COMMAND, *args],
@@ -50,7 +52,7 @@ def labctl(here: Path, *args: str, status: int = 0) -> subprocess.CompletedProce
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=timeout_s,
         check=False,
         stdin=subprocess.DEVNULL,
     )
