@@ -1,6 +1,7 @@
 """The answer of a run: which algorithm for this machine on this link, at what cost, with what certainty; in sentences."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from labctl.analysis.properties import PROPERTIES, Card, Score
 from labctl.analysis.ranking import Ranking, Rankings, turns
 from labctl.report.numbers import joined, short
 
-MOST_LOADS = 6
+MOST_LOADS = 12
 """loads that are each told in a sentence; of more, where the ranking turns"""
 _SERVICE, _RESOURCES = (prop for prop in PROPERTIES if prop.key in {"continuous_service", "resource_usage"})  # fmt: skip
 
@@ -109,6 +110,15 @@ def _told(score: Score) -> str:
 
 
 def _by_turns(found: Rankings) -> Iterator[str]:
+    """Who does not always complete, and where the ranking turns."""
+    some = Counter(
+        place.who
+        for ranking in found.of(_SERVICE)
+        for place in ranking.places
+        if place.completed < place.tried
+    )
+    for who, loads in some.items():
+        yield f"{who} did not always complete under {loads} of {len(found.loads)} loads."
     for turn in turns(found):
         if turn.prop in {_SERVICE, _RESOURCES}:
             parts = [

@@ -17,6 +17,7 @@ from labctl.campaign import dump_campaign, load_campaign, parse_campaign
 from labctl.cli.reference import cli_page
 from labctl.errors import CampaignError
 from labctl.lab.fake import FakeLab, fake_lab
+from labctl.results.raw import from_parquet
 from tests.fakes import campaign
 from tests.synthetic import fake_run
 
@@ -60,6 +61,17 @@ def test_the_tables_of_the_aids_are_those_of_the_run_that_is_kept() -> None:
     kept = pd.read_csv(script["KEPT"])
     assert len(kept) == 108
     assert script["page"](text, kept) == text
+
+
+def test_the_claims_of_the_paper_are_judged_by_the_run_that_is_kept() -> None:
+    """`python scripts/paper_page.py` does it; the report beside it is of the same run."""
+    script = runpy.run_path(str(ROOT / "scripts" / "paper_page.py"))
+    text = script["PAGE"].read_text()
+    kept = from_parquet(script["KEPT"])
+    assert len(kept) == 204
+    assert script["page"](text, kept) == text
+    said = (DOCS / "paper-small-report.html").read_text()
+    assert f"{len(kept)} of {len(kept)} planned trials are accounted for" in said
 
 
 def test_every_page_is_there_and_in_the_navigation(site: Path) -> None:
