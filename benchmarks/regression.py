@@ -60,6 +60,6 @@ CLAIM = Claim(
     "gate",
     f"""Two runs of one cell with {BLOCKS} blocks each are drawn (log-normal, {NOISE:.0%}), a twin of it interleaved, {REPETITIONS} times with a
     change of {PLANTED - 1:.0%} and {REPETITIONS} times without; `labctl compare --fail-if '{CONDITION}'` judges them.""",
-    estimate_s=20,
+    estimate_s=10,
     measure=measure,
 )

@@ -1,9 +1,9 @@
 """Two campaigns, or two levels of a factor, cell by cell: effect sizes with intervals.
 
-An effect is the ratio of two medians, the second by the first. Its interval is the bootstrap's by block (`bootstrap`): cells
-of one run are drawn together, those of two runs apart. Where cells are put together (`by`), it is the ratio of their sums:
-ratios are never averaged. A difference is shown where the interval leaves out "none" and the ratio lies beyond the noise
-floor of the campaigns, if they have one.
+An effect is the ratio of a trial of the second to one of the first, in the middle of all such ratios, with its interval
+(`ratios`): block by block within one run, each against each of two runs. Where cells are put together (`by`), it is that of the
+sums over a block: ratios are never averaged. A difference is shown where the interval leaves out "none" and the ratio lies
+beyond the noise floor of the campaigns, if they have one.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Final, Literal
 import numpy as np
 import pandas as pd
 
-from labctl.analysis.bootstrap import SEED, interval_of, resampled_medians
+from labctl.analysis import ratios
 from labctl.analysis.cells import Cells, Key, cells_of, telling
 from labctl.analysis.frame import factors_of
 from labctl.analysis.metrics import BY_COLUMN, WIRE_PER_MEMORY, Metric, with_derived
@@ -41,9 +41,9 @@ class Effect:
     """the median, or the sum of medians, in the metric's own unit; NaN where nothing completed"""
     b: float
     n: int
-    """trials that the smaller of all medians rests on"""
+    """blocks that have both, or trials of the smaller of two runs"""
     ratio: float
-    """b by a; infinite where only a is 0"""
+    """of B to A, in the middle of all trials; infinite where only A is 0"""
     interval: Interval | None
     """of the ratio"""
     verdict: Verdict
@@ -236,43 +236,49 @@ def _effect(
 def effect(
     where: str, metric: Metric, a: Floats, b: Floats, noise: float | None = None, *, paired: bool
 ) -> Effect | None:
-    """The effect from one side to the other, each (blocks, cells) with NaN where a trial has no figure.
+    """The effect from one side to the other, each (blocks, cells) with NaN where a trial has no figure; `paired`: the blocks
+    are the same ones.
 
-    None where no cell has the figure on both sides; cells that only one side has it of are left out of the sums.
+    None where no cell has the figure on both sides; cells that only one side has it of are left out of the sums, and so is a
+    block that lacks one of the rest.
     """
     counts = [np.count_nonzero(~np.isnan(side), axis=0) for side in (a, b)]
     both = np.flatnonzero((counts[0] > 0) & (counts[1] > 0))
     if not both.size:
         return None
     a, b = a[:, both], b[:, both]
-    n = int(min(count[both].min() for count in counts))
     was, now = (float(_together(metric, np.nanmedian(side, axis=0))) for side in (a, b))
-    ratio = now / was if was else (math.inf if now else 1.0)
+    first, second = _together(metric, a), _together(metric, b)
+    n = _compared(first, second, paired=paired)
+    middles = now / was if was else (math.inf if now else 1.0)
     if n < ENOUGH_FOR_MEDIAN:
-        return Effect(where, metric, was, now, n, ratio, None, "too few")
-    before, after = (_together(metric, medians) for medians in _drawn(a, b, paired=paired))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        interval = interval_of(after / before)
-    difference = interval_of(after - before)
-    if difference is None or difference.holds(0):
+        return Effect(where, metric, was, now, n, middles, None, "too few")
+    held = ratios.paired if paired else ratios.apart
+    if (first[~np.isnan(first)] > 0).all() and (second[~np.isnan(second)] > 0).all():
+        shift = held(np.log(first), np.log(second))
+        ratio = math.exp(shift.middle)
+        interval = Interval(*map(math.exp, shift.interval)) if shift.interval else None
+    else:  # a ratio to nothing is none: the difference alone can be judged
+        shift, ratio, interval = held(first, second), middles, None
+    if shift.interval is None or shift.interval.holds(0):
         return Effect(where, metric, was, now, n, ratio, interval, "no difference shown")
     if noise is not None and 1 / noise <= ratio <= noise:
         return Effect(where, metric, was, now, n, ratio, interval, "no difference shown", True)
-    worse = (now > was) != metric.more_is_better
+    worse = (shift.middle > 0) != metric.more_is_better
     return Effect(where, metric, was, now, n, ratio, interval, "worse" if worse else "better")
 
 
-def _together(metric: Metric, medians: Floats) -> Floats:
-    """Medians of several cells, on the last axis, as one: costs are added, rates averaged harmonically."""
+def _compared(first: Floats, second: Floats, *, paired: bool) -> int:
+    """How many trials the comparison rests on: blocks that have both, or the smaller of two runs."""
+    known = [~np.isnan(side) for side in (first, second)]
+    if paired:
+        return int(np.count_nonzero(known[0] & known[1]))
+    return int(min(np.count_nonzero(each) for each in known))
+
+
+def _together(metric: Metric, values: Floats) -> Floats:
+    """Values of several cells, on the last axis, as one: costs are added, rates averaged harmonically."""
     if metric.kind == "rate":
         with np.errstate(divide="ignore"):
-            return np.asarray(medians.shape[-1] / (1 / medians).sum(axis=-1))
-    return np.asarray(medians.sum(axis=-1))
-
-
-def _drawn(a: Floats, b: Floats, *, paired: bool) -> tuple[Floats, Floats]:
-    """The medians of both sides, drawn many times: whole blocks, together where they are of one run."""
-    if paired:
-        medians = resampled_medians(np.hstack((a, b)))
-        return medians[:, : a.shape[1]], medians[:, a.shape[1] :]
-    return resampled_medians(a, SEED), resampled_medians(b, SEED + 1)
+            return np.asarray(values.shape[-1] / (1 / values).sum(axis=-1))
+    return np.asarray(values.sum(axis=-1))

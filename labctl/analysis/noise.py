@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from labctl.analysis.bootstrap import interval_of, resampled_medians
-from labctl.analysis.cells import telling
+from labctl.analysis import ratios
 from labctl.analysis.metrics import Metric
 from labctl.analysis.statistics import Floats
 from labctl.results.schema import Outcome
@@ -28,22 +27,11 @@ def floor(trials: pd.DataFrame, metric: Metric) -> float | None:
 
 def _ratio(trials: pd.DataFrame, cell: str, metric: Metric) -> float | None:
     done = trials[trials["outcome"] == Outcome.COMPLETED]
-    own = done[(done["cell"] == cell) & done["twin_of"].isna()]
-    twin = done[done["twin_of"] == cell]
-    joined = own.set_index("block")[metric.column].to_frame("a")
-    joined = joined.join(twin.set_index("block")[metric.column].rename("b"), how="outer")
-    blocks: Floats = joined.to_numpy(np.float64, na_value=np.nan)
-    if min(np.count_nonzero(~np.isnan(blocks), axis=0), default=0) == 0:
+    own = done[(done["cell"] == cell) & done["twin_of"].isna()].set_index("block")[metric.column]
+    twin = done[done["twin_of"] == cell].set_index("block")[metric.column]
+    blocks = own.to_frame("own").join(twin.rename("twin"), how="inner").dropna()
+    values: Floats = blocks.to_numpy(np.float64)
+    if not (values > 0).all():
         return None
-    drawn = resampled_medians(blocks)
-    if not (drawn[np.isfinite(drawn)] > 0).all():
-        return None
-    interval = interval_of(np.log(drawn[:, 1] / drawn[:, 0]))
+    interval = ratios.paired(np.log(values[:, 0]), np.log(values[:, 1])).interval
     return math.exp(max(abs(interval.low), abs(interval.high))) if interval else None
-
-
-def described(trials: pd.DataFrame) -> list[str]:
-    """Which cells were run against themselves, in words."""
-    columns = telling(trials)
-    rows = trials[trials["twin_of"].notna()].drop_duplicates("twin_of")
-    return [", ".join(map(str, row)) for row in rows[columns].to_numpy()]

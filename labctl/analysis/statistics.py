@@ -2,7 +2,7 @@
 
 Intervals are of 95 %. That of a median is read from the order of the values alone, so it holds whatever their distribution
 is (Hettmansperger and Sheather, Statistics & Probability Letters 4, 1986: two neighbouring order statistics, interpolated
-so that it covers 95 %). A bootstrap of so few values covers less than it says: docs/statistics.md has both, simulated.
+so that it covers 95 %). A bootstrap of so few values covers less than it says: docs/benchmarks.md has both, simulated.
 That of a share is Wilson's (JASA 22, 1927), that of a spread Bonett's (CSDA 50, 2006).
 """
 

@@ -23,7 +23,15 @@ METRICS = (
         "wire_per_memory",
         "cpu_both",
     ),
-    *("exposure", "interruption", "service_lost", "stall_total", "stall_page_fault", "downtime"),
+    *(
+        "exposure",
+        "interruption",
+        "service_lost",
+        "wire",
+        "stall_total",
+        "stall_page_fault",
+        "downtime",
+    ),
     *("cpu_per_gib", "memory_extra_peak", "held", "model_error", "vcpu_stolen", "clock_off"),
     *("beats_lost", "beats_reordered", "transfer"),
 )

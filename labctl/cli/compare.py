@@ -59,7 +59,7 @@ def compare(
 ) -> None:
     """Compare two runs, or two levels of a factor, cell by cell.
 
-    Each effect is the ratio of two medians with its 95 % interval; what lies inside the noise is no difference shown.
+    Each effect is a ratio with its 95 % interval; what lies inside the noise is no difference shown.
 
     Exit status: 0; 4 a condition of --fail-if holds; 2 bad input, or a condition that can be judged nowhere.
     """

@@ -1,7 +1,6 @@
 """The statistics, against scipy, statsmodels and published worked examples."""
 
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from labctl.analysis import bootstrap, statistics
+from labctl.analysis import ratios, statistics
 from labctl.analysis.statistics import Interval
 
 VALUES = st.lists(st.floats(0.1, 1e6), min_size=6, max_size=80)
@@ -108,30 +107,63 @@ def test_a_spreads_interval_is_bonetts() -> None:
     assert math.isnan(statistics.spread([1.0, 0.0]))
 
 
-def test_a_bootstrap_draws_whole_blocks() -> None:
-    """Two cells that rise and fall together: their ratio is 2 in every block, so in every draw of an odd number of them."""
-    block = np.arange(1.0, 8.0)
-    drawn = bootstrap.resampled_medians(np.column_stack((block, 2 * block)))
-    assert np.allclose(drawn[:, 1] / drawn[:, 0], 2.0)
-    assert drawn.shape == (bootstrap.RESAMPLES, 2)
+@pytest.mark.parametrize(("n", "m"), [(6, 6), (8, 12), (20, 20), (60, 50)])
+def test_a_shift_of_two_samples_is_in_the_interval_where_mann_and_whitney_do_not_refuse_it(
+    n: int, m: int
+) -> None:
+    dice = np.random.default_rng([n, m])
+    a, b = dice.normal(0, 1, n), dice.normal(0.5, 1, m)
+    found = ratios.apart(a, b)
+    assert found.middle == pytest.approx(np.median(b[:, None] - a[None, :]))
+    assert found.interval is not None
+    exact = "exact" if max(n, m) <= 20 else "asymptotic"
+    differences = np.sort((b[:, None] - a[None, :]).ravel())
+    for inside, outside in around(found.interval, differences):
+        p = [stats.mannwhitneyu(b - shift, a, method=exact).pvalue for shift in (inside, outside)]
+        assert p[1] < 0.051
+        assert p[0] > 0.049
 
 
-def test_its_medians_are_numpys_with_gaps_left_out() -> None:
-    dice = np.random.default_rng(3)
-    values = dice.random((9, 4))
-    values[dice.random((9, 4)) < 0.2] = np.nan
-    drawn = bootstrap.resampled_medians(values, seed=5, resamples=50)
-    rows = np.random.default_rng(5).integers(0, 9, (50, 9))
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a draw of nothing but gaps
-        assert np.allclose(drawn, np.nanmedian(values[rows], axis=1), equal_nan=True)
+@pytest.mark.parametrize("n", [6, 9, 20, 45, 120])
+def test_a_shift_of_pairs_is_in_the_interval_where_wilcoxon_does_not_refuse_it(n: int) -> None:
+    dice = np.random.default_rng(n)
+    a = dice.normal(0, 1, n)
+    b = a + dice.normal(0.5, 0.3, n)
+    found = ratios.paired(a, b)
+    assert found.interval is not None
+    assert found.interval.low < found.middle < found.interval.high
+    how = "exact" if n <= 40 else "asymptotic"
+    each = b - a
+    walsh = np.sort(((each[:, None] + each[None, :]) / 2)[np.triu_indices(n)])
+    for inside, outside in around(found.interval, walsh):
+        p = [stats.wilcoxon(each - shift, method=how).pvalue for shift in (inside, outside)]
+        assert p[1] < 0.051
+        assert p[0] > 0.049
 
 
-def test_a_bootstrap_is_the_same_each_time() -> None:
-    values = np.random.default_rng(3).random((9, 2))
-    assert np.array_equal(bootstrap.resampled_medians(values), bootstrap.resampled_medians(values))
+def around(
+    interval: Interval, ordered: "np.ndarray[tuple[int], np.dtype[np.float64]]"
+) -> list[tuple[float, float]]:
+    """For each end a shift just inside it, and one beyond the order statistic that lies next outside it."""
+    low, high = ordered[ordered <= interval.low][-1], ordered[ordered >= interval.high][0]
+    return [(interval.low + 1e-9, low - 1e-9), (interval.high - 1e-9, high + 1e-9)]
 
 
-def test_a_statistic_that_mostly_could_not_be_had_has_no_interval() -> None:
-    assert bootstrap.interval_of(np.array([1.0, np.nan, np.nan, np.nan])) is None
-    assert bootstrap.interval_of(np.array([2.0, 2.0, 2.0])) == Interval(2.0, 2.0)
+def test_pairs_that_lack_one_are_left_out_and_five_have_no_interval() -> None:
+    a, b = np.arange(7.0), np.arange(7.0) + 1
+    a[0] = b[6] = np.nan
+    assert ratios.paired(a, b) == ratios.paired(a[1:6], b[1:6])
+    assert ratios.paired(a, b).interval is None
+    assert ratios.paired(a[:0], b[:0]).interval is None
+
+
+def test_many_values_are_thinned_evenly_and_still_hold_the_truth() -> None:
+    dice = np.random.default_rng(7)
+    a = dice.normal(0, 1, 5_000)
+    for found in (
+        ratios.paired(a, a + dice.normal(1, 1, 5_000)),
+        ratios.apart(a, dice.normal(1, 1, 5_000)),
+    ):
+        assert found.interval is not None
+        assert found.interval.holds(1.0)
+        assert found.interval.high - found.interval.low < 0.5
