@@ -268,4 +268,4 @@ class TestProgress:
 def test_every_claim_has_a_name_of_its_own_and_says_how_it_is_measured() -> None:
     assert len({found.name for found in CLAIMS}) == len(CLAIMS)
     assert all(found.about.strip() and found.estimate_s > 0 for found in CLAIMS)
-    assert sum(found.estimate_s for found in CLAIMS) <= 30 * 60
+    assert sum(found.estimate_s for found in CLAIMS) <= 45 * 60
