@@ -1,13 +1,13 @@
 """The figures of cells, block by block: what comparisons draw from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from labctl.analysis import statistics
-from labctl.analysis.frame import factors_of
+from labctl.analysis.frame import TRIED, factors_of, measured
 from labctl.analysis.statistics import Floats, Ints
 from labctl.results.schema import Outcome
 
@@ -27,6 +27,9 @@ class Cells:
     tried: dict[Key, int]
     """migrations that completed, did not converge, or failed"""
     trials: pd.DataFrame
+    _done: dict[Key, Ints] = field(default_factory=dict)
+    """the places of a cell's completed trials; looked up once, a large run has thousands of cells"""
+    _known: dict[str, Floats] = field(default_factory=dict)
 
     def names(self, key: Key) -> str:
         """A cell in words: `precopy, write rate 40MiB/s`; where nothing tells cells apart, `all`."""
@@ -51,14 +54,16 @@ class Cells:
         """(blocks, keys): a figure of the completed trials, NaN where there is none; of these blocks, if told which."""
         numbers = self.numbers if numbers is None else numbers
         found = np.full((numbers.size, len(keys)), np.nan)
-        places = {key: place for place, key in enumerate(keys)}
-        rows = self.trials[self.trials["outcome"] == Outcome.COMPLETED]
-        values = rows[column].to_numpy(np.float64, na_value=np.nan)
-        at = np.searchsorted(numbers, rows["block"].to_numpy(np.int64))
-        for block, key, value in zip(at, rows["_key"], values, strict=True):
-            if key in places:
-                found[block, places[key]] = value
+        values, blocks = self._column(column), self._column("block")
+        for place, key in enumerate(keys):
+            rows = self._done.get(key, np.zeros(0, np.int64))
+            found[np.searchsorted(numbers, blocks[rows]), place] = values[rows]
         return found
+
+    def _column(self, name: str) -> Floats:
+        if name not in self._known:
+            self._known[name] = self.trials[name].to_numpy(np.float64, na_value=np.nan)
+        return self._known[name]
 
 
 def telling(frame: pd.DataFrame) -> list[str]:
@@ -67,26 +72,33 @@ def telling(frame: pd.DataFrame) -> list[str]:
     return [name for name in named if name == "algorithm" or frame[name].nunique() > 1]
 
 
+def who_columns(trials: pd.DataFrame) -> list[str]:
+    """The columns that say what is compared: the algorithm, with its transport where there are several."""
+    return ["algorithm", "transport"] if trials["transport"].nunique() > 1 else ["algorithm"]
+
+
 def cells_of(trials: pd.DataFrame, columns: Sequence[str]) -> Cells:
     """The cells of a frame that has the metrics' derived columns; twins are none (`labctl.analysis.noise`).
 
     Trials whose cells do not differ in `columns` are put together.
     """
-    trials = trials[trials["twin_of"].isna()]
+    trials = measured(trials)
     levels = [trials[name].astype("str").fillna("unknown") for name in columns]
     keys: list[Key] = list(zip(*levels, strict=True)) if levels else [()] * len(trials)
     trials = trials.assign(_key=pd.Series(keys, trials.index, "object"))
     order = trials.sort_values("cell", kind="stable")["_key"]
-    tried = trials[trials["outcome"].isin(_TRIED)]["_key"].value_counts()
+    tried = trials[trials["outcome"].isin(TRIED)]["_key"].value_counts()
     done = trials[trials["outcome"] == Outcome.COMPLETED]["_key"].value_counts()
     found = tuple(dict.fromkeys(order))
+    completed = np.flatnonzero((trials["outcome"] == Outcome.COMPLETED).to_numpy())
+    places: dict[Key, list[int]] = {}
+    for place in completed.tolist():
+        places.setdefault(keys[place], []).append(place)
     return Cells(
         tuple(columns),
         found,
         {key: int(done.get(key, 0)) for key in found},
         {key: int(tried.get(key, 0)) for key in found},
         trials,
+        {key: np.array(rows, np.int64) for key, rows in places.items()},
     )
-
-
-_TRIED = (Outcome.COMPLETED, Outcome.NOT_CONVERGED, Outcome.FAILED)

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from labctl.analysis.frame import measured
 from labctl.analysis.metrics import Metric, with_derived
 from labctl.analysis.statistics import Floats
 from labctl.errors import InputError
@@ -55,7 +56,7 @@ def effects(frame: pd.DataFrame, metric: Metric, factors: Sequence[str]) -> Effe
     Raises:
         InputError: fewer than two factors vary, or too few trials completed to tell.
     """
-    rows = with_derived(frame[frame["twin_of"].isna()])
+    rows = with_derived(measured(frame))
     tried = rows[rows["outcome"] != Outcome.UNSUPPORTED]
     values = rows[metric.column].to_numpy(np.float64, na_value=np.nan)
     done = rows[(rows["outcome"] == Outcome.COMPLETED).to_numpy() & (values > 0)]

@@ -120,7 +120,7 @@ def _cells(frame: pd.DataFrame) -> Iterator[Any]:
 def _completion(row: dict[str, Any]) -> dict[str, float]:
     """The share of a cell's migrations that completed: of those that completed, did not converge or failed."""
     done = row[Outcome.COMPLETED]
-    tried = done + row[Outcome.NOT_CONVERGED] + row[Outcome.FAILED]
+    tried = sum(row[outcome] for outcome in TRIED)
     low, high = statistics.share_interval(done, tried)
     share = done / tried if tried else np.nan
     return {"completion": share, "completion_low": low, "completion_high": high}
@@ -150,6 +150,8 @@ _MEANS: dict[str, Callable[[statistics.Floats], float]] = {
     "cost": lambda values: float(values.mean()),
     "rate": statistics.harmonic_mean,
 }
+TRIED = (Outcome.COMPLETED, Outcome.NOT_CONVERGED, Outcome.FAILED)
+"""how a migration that was tried may end"""
 _COUNTED = (
     Outcome.COMPLETED,
     Outcome.NOT_CONVERGED,

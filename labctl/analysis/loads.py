@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from labctl.analysis.cells import cells_of
+from labctl.analysis.cells import cells_of, who_columns
 from labctl.analysis.compare import Effect, effect
 from labctl.analysis.metrics import BY_COLUMN
 
@@ -27,8 +27,7 @@ class OverLoads:
 def over_loads(trials: pd.DataFrame, factors: Sequence[str]) -> Iterator[OverLoads]:
     """One for each algorithm (and transport, where there are several) that completed under two loads or more."""
     metric = BY_COLUMN["total_time_ms"]
-    several = trials["transport"].nunique() > 1
-    who = ["algorithm", "transport"] if several else ["algorithm"]
+    who = who_columns(trials)
     cells = cells_of(trials, [*who, *factors])
     by_load = cells_of(trials, factors)
     for name in dict.fromkeys(key[: len(who)] for key in cells.keys):

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from labctl.analysis import metrics, statistics
+from labctl.analysis.frame import TRIED, measured
 from labctl.analysis.metrics import BY_COLUMN, Metric
 from labctl.analysis.statistics import Floats, Interval
 from labctl.results.schema import Outcome, Verdict
@@ -111,7 +112,7 @@ class Card:
 
 def scorecard(trials: pd.DataFrame, factors: list[str]) -> Iterator[Card]:
     """A card a cell, in the order of the plan; `trials` has the derived columns (`with_derived`). Twins have none."""
-    trials = trials[trials["twin_of"].isna()]
+    trials = measured(trials)
     for _, rows in trials.groupby("cell", observed=True, sort=True):
         first = rows.iloc[0]
         done = rows[rows["outcome"] == Outcome.COMPLETED]
@@ -172,7 +173,7 @@ def _share(name: str, title: str, about: str, successes: int, n: int) -> Score:
 
 
 def _completion(rows: pd.DataFrame) -> Score:
-    tried = rows["outcome"].isin([Outcome.COMPLETED, Outcome.NOT_CONVERGED, Outcome.FAILED])
+    tried = rows["outcome"].isin(TRIED)
     done = int((rows["outcome"] == Outcome.COMPLETED).sum())
     return _share("completion", "Completed", "of all migrations tried", done, int(tried.sum()))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from labctl.analysis.cells import Cells, Key, cells_of
+from labctl.analysis.cells import Cells, Key, cells_of, who_columns
 from labctl.analysis.compare import effect
 from labctl.analysis.metrics import BY_COLUMN, Metric
 from labctl.analysis.noise import floor
@@ -69,8 +69,7 @@ class Rankings:
 
 def rankings(trials: pd.DataFrame, factors: Sequence[str]) -> Rankings:
     """Rank the algorithms of a run; `trials` has the derived columns. Transports are told apart where there are several."""
-    several = trials["transport"].nunique() > 1
-    who = ["algorithm", "transport"] if several else ["algorithm"]
+    who = who_columns(trials)
     cells = cells_of(trials, [*who, *factors])
     loads = tuple(dict.fromkeys(key[len(who) :] for key in cells.keys))
     found = []
