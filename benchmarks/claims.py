@@ -10,6 +10,7 @@ from benchmarks import (
     rates,
     regression,
     sampling,
+    scale,
     ssh,
     start,
     total_time,
@@ -31,4 +32,5 @@ CLAIMS: tuple[Claim, ...] = (
     pairs.CLAIM,
     intervals.CLAIM,
     regression.CLAIM,
+    scale.CLAIM,
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ class Cells:
         ]
         return ", ".join(words) or "all"
 
-    @property
+    @cached_property
     def numbers(self) -> Ints:
         """The numbers of the blocks that any trial belongs to."""
         return np.unique(self.trials["block"].to_numpy(np.int64))

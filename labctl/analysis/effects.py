@@ -7,23 +7,29 @@ is what is explained beyond all others (type II).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import lstsq
+from scipy.sparse import csr_array
 
 from labctl.analysis.frame import measured
 from labctl.analysis.metrics import Metric, with_derived
-from labctl.analysis.statistics import Floats
 from labctl.errors import InputError
 from labctl.results.schema import Outcome
 
 RESIDUAL: Final = "rest"
 """what no factor explains: repetitions, and interactions of more than two"""
 BLOCK: Final = "repetition"
+_RANK: Final = 1e-9
+"""below this share of the largest, a direction of the design is none: levels add up to the mean"""
+
+Term = frozenset[str]
+"""A factor's column, or those of two together."""
 
 
 @dataclass(frozen=True)
@@ -86,34 +92,54 @@ def _explained(table: pd.DataFrame, names: Sequence[str]) -> list[Explained]:
     terms |= {frozenset(two): " x ".join(single[c] for c in two) for two in combinations(single, 2)}
     if table["block"].nunique() > 1:
         terms[frozenset(["block"])] = BLOCK
-    y = table["y"].to_numpy(np.float64)
-    whole = float(((y - y.mean()) ** 2).sum())
-    designs = {term: _dummies(table, sorted(term)) for term in terms}
+    fit = _Fit(table, terms)
     found = []
     for term, title in terms.items():
-        others = [design for other, design in designs.items() if not term <= other]
-        gained = _unexplained(y, others) - _unexplained(y, [*others, designs[term]])
-        share = max(0.0, gained) / whole if whole else 0.0
+        others = [other for other in terms if not term <= other]
+        gained = fit.unexplained(others) - fit.unexplained([*others, term])
+        share = max(0.0, gained) / fit.whole if fit.whole else 0.0
         column = next(iter(term))
         levels = _levels(table, column) if column in single and len(term) == 1 else ()
         found.append(Explained(title, share, levels))
     found.sort(key=lambda each: -each.share)
-    rest = _unexplained(y, list(designs.values())) / whole if whole else 0.0
+    rest = fit.unexplained(terms) / fit.whole if fit.whole else 0.0
     return [*found, Explained(RESIDUAL, rest)]
 
 
-def _dummies(table: pd.DataFrame, columns: Sequence[str]) -> Floats:
-    """(trials, combinations): 1 where a trial has that combination of levels."""
-    codes = table.groupby(list(columns), sort=False).ngroup().to_numpy()
-    dummies: Floats = np.eye(int(codes.max()) + 1)[codes]
-    return dummies
+class _Fit:
+    """Least squares of a mean and terms, by the normal equations of all of them: what a trial adds is added once, so that
+    100,000 trials in 1,000 combinations of levels take no more memory than these combinations by themselves.
+    """
 
+    def __init__(self, table: pd.DataFrame, terms: Iterable[Term]) -> None:
+        y = table["y"].to_numpy(np.float64)
+        y = y - y.mean()
+        self.whole = float(y @ y)
+        codes = {
+            term: table.groupby(sorted(term), sort=False).ngroup().to_numpy() for term in terms
+        }
+        widths = [int(code.max()) + 1 for code in codes.values()]
+        starts = np.cumsum([1, *widths])
+        self._columns = {
+            term: np.arange(start, start + width)
+            for term, start, width in zip(codes, starts, widths, strict=False)
+        }
+        ones = [
+            np.zeros(y.size, np.int64),
+            *(c + start for c, start in zip(codes.values(), starts, strict=False)),
+        ]
+        rows = np.tile(np.arange(y.size), len(ones))
+        design = csr_array((np.ones(rows.size), (rows, np.concatenate(ones))))
+        self._products = (design.T @ design).toarray()
+        self._sums = design.T @ y
 
-def _unexplained(y: Floats, designs: Sequence[Floats]) -> float:
-    """The sum of squares that is left after a fit of a mean and these."""
-    design = np.hstack([np.ones((y.size, 1)), *designs])
-    fitted = design @ np.linalg.lstsq(design, y)[0]
-    return float(((y - fitted) ** 2).sum())
+    def unexplained(self, terms: Iterable[Term]) -> float:
+        """The sum of squares that is left after a fit of a mean and these."""
+        columns = np.concatenate([np.zeros(1, np.int64), *(self._columns[term] for term in terms)])
+        sums = self._sums[columns]
+        products = self._products[np.ix_(columns, columns)]
+        fitted = lstsq(products, sums, cond=_RANK, lapack_driver="gelsy")[0]
+        return max(0.0, self.whole - float(fitted @ sums))
 
 
 def _levels(table: pd.DataFrame, column: str) -> tuple[tuple[str, float], ...]:

@@ -7,6 +7,7 @@ better; several lead where no difference between them is shown. What does not al
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -65,6 +66,14 @@ class Rankings:
     def of(self, prop: Property) -> list[Ranking]:
         """Those by one property, load by load."""
         return [ranking for ranking in self.found if ranking.prop == prop]
+
+    def at(self, prop: Property, load: Load) -> Ranking | None:
+        """The one by a property under a load; None where nothing was tried there."""
+        return self._by.get((prop.key, load))
+
+    @cached_property
+    def _by(self) -> dict[tuple[str, Load], Ranking]:
+        return {(ranking.prop.key, ranking.load): ranking for ranking in self.found}
 
 
 def rankings(trials: pd.DataFrame, factors: Sequence[str]) -> Rankings:

@@ -85,7 +85,7 @@ def show_results(frame: "pd.DataFrame", *, plot: bool = True) -> None:
 
 def sentences(run: "Run", frame: "pd.DataFrame") -> Iterator[str]:
     """One sentence for each thing that a table does not say."""
-    from labctl.report.about import caveats, saved
+    from labctl.report.about import caveats, saved, some_records
 
     yield from saved(run, frame)
     yield from _twins(frame)
@@ -100,7 +100,7 @@ def sentences(run: "Run", frame: "pd.DataFrame") -> Iterator[str]:
     for row in frame[frame["outcome"] == "failed"].to_dict("records"):
         more = as_typed("labctl", "show", run.name, str(row["trial"]))
         yield f"trial {row['trial']} ({row['cell']}) failed: {brief(row['reason'])} ({more})"
-    yield from caveats([trial.record for trial in run.trials()])
+    yield from caveats(some_records(run.trials()))
 
 
 def _twins(frame: "pd.DataFrame") -> Iterator[str]:

@@ -88,10 +88,9 @@ def _show_run(run: "Run", frame: "pd.DataFrame") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from labctl.report.about import about
+    from labctl.report.about import about, some_records
 
-    records = [trial.record for trial in run.trials()]
-    _facts([*about([run], records), ("Directory", str(near(run.path)))])
+    _facts([*about([run], some_records(run.trials())), ("Directory", str(near(run.path)))])
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     table.add_column("trial", justify="right")
     table.add_column("block", justify="right")

@@ -76,12 +76,12 @@ class Controller:
         self._only = only
         self._lock = threading.Lock()
         self.summary = Summary()
-        stored = [t.record for t in load_run(store.path).trials()] if store.finished() else []
         self._wanted = {t.number for t in plan.trials if t.supported and t.matches(only)}
-        for record in stored:
+        begun = {}
+        for record in (t.record for t in load_run(store.path).trials()) if store.finished() else ():
+            begun[record.block] = record.pair
             if record.number in self._wanted and not record.warmup:
                 self.summary.outcomes[str(record.outcome)] += 1
-        begun = {record.block: record.pair for record in stored}
         self._stop = threading.Event()
         """ends what runs; to hand out nothing more is the dispatcher's"""
         self._unsettled = unsettled

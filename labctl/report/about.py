@@ -13,10 +13,12 @@ from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN
 from labctl.errors import CampaignError
 from labctl.report.numbers import NONE, known, short
 from labctl.report.rows import named, records
-from labctl.results.run import Run
+from labctl.results.run import Run, Trials
 from labctl.results.schema import Outcome, TrialRecord
 
 LINK_TOLERANCE = 0.03
+MOST_READ = 500
+"""records that are read for what the hosts and links were"""
 
 
 def headline(frame: pd.DataFrame, planned: int) -> list[str]:
@@ -52,6 +54,12 @@ def _loads_not_reached(frame: pd.DataFrame) -> Iterator[str]:
         had = f"; the best of them reached {short(best / 2**20)} MiB/s" if known(best) else ""
         rate = units.format_rate(int(str(asked)))
         yield f"{len(trials)} trials asked for {rate} and did not get it within 5 %{had}."
+
+
+def some_records(trials: Trials) -> list[TrialRecord]:
+    """The records of trials spread evenly over a run: all, where these are few. They tell what the hosts and links were."""
+    step = max(1, len(trials) // MOST_READ)
+    return [trial.record for trial in trials[::step]]
 
 
 def about(runs: Sequence[Run], records: Sequence[TrialRecord]) -> list[tuple[str, str]]:

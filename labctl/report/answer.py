@@ -60,13 +60,13 @@ def _load(found: Rankings, load: tuple[str, ...], cards: Sequence[Card]) -> str:
         f"{name.replace('_', ' ')} {level}" for name, level in zip(found.factors, load, strict=True)
     ]
     parts = list(_incomplete(mine))
-    service = next((r for r in found.of(_SERVICE) if r.load == load), None)
+    service = found.at(_SERVICE, load)
     if service and service.leaders:
         parts.append(f"the guest is disturbed least by {_leading(service, mine)}")
         exposed = [f"{who} for {_told(score)}" for who in service.leaders if (score := _score(mine, who, "exposure_s")) and score.value > 0]  # fmt: skip
         if exposed:
             parts.append(f"which needs both hosts for a time ({joined(exposed)})")
-    resources = next((r for r in found.of(_RESOURCES) if r.load == load), None)
+    resources = found.at(_RESOURCES, load)
     if resources and resources.leaders:
         parts.append(f"the network is used least by {_leading(resources, mine)}")
     if not parts:

@@ -90,8 +90,8 @@ def _course(run: Run, wanted: int | None) -> dict[str, Any] | None:
             )
         return found
     first = None
-    for trial in run.trials():
-        course = next(pictures.courses([trial]), None) if not trial.record.warmup else None
+    for trial in run.trials(warmups=False):
+        course = next(pictures.courses([trial]), None)
         first = first or course
         if (
             course

@@ -26,13 +26,10 @@ from labctl.report.answer import answer
 from labctl.results import layout
 from labctl.results.figures import FIGURES, MORE_FIGURES
 from labctl.results.files import make_folder, replace_file, writing
-from labctl.results.run import Run, Trial
-from labctl.results.schema import TrialRecord
+from labctl.results.run import Run, Trials
 
 MOST_RANKED = 2_000
 """cells that are ranked and given a scorecard; a run with more has its table of cells"""
-MOST_READ = 500
-"""records that are read for what the hosts and links were"""
 
 
 def write_report(run_dir: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
@@ -58,7 +55,7 @@ def write_report(run_dir: str | Path | Sequence[str | Path], out: str | Path | N
 def report_html(runs: Sequence[Run]) -> str:
     """The page's text."""
     frame = runs[0].frame() if len(runs) == 1 else together({run.name: run.frame() for run in runs})
-    trials = [trial for run in runs for trial in _trials(run)]
+    trials = Trials([trial.path for run in runs for trial in run.trials(warmups=False)])
     courses = list(pictures.courses(trials, several=len(runs) > 1))
     data: dict[str, Any] = {"results": pictures.points(frame), "courses": courses}
     here = files(__package__)
@@ -71,6 +68,7 @@ def report_html(runs: Sequence[Run]) -> str:
         **_said(runs, frame, trials),
         **_scored(frame, runs),
         cells=tables.cell_table(frame),
+        drawn_every=data["results"]["every"],
         trials=tables.trial_table(frame),
         not_completed=tables.not_completed(frame),
         left_out=max(0, len(trials) - len(courses)),
@@ -85,27 +83,15 @@ def report_html(runs: Sequence[Run]) -> str:
     )
 
 
-def _trials(run: Run) -> Iterator[Trial]:
-    """The trials that have a result, warm-ups left out by the plan, so that no record is read for it."""
-    warmups = {trial.number for trial in run.plan.trials if trial.warmup}
-    return (trial for trial in run.trials() if trial.number not in warmups)
-
-
-def _said(runs: Sequence[Run], frame: pd.DataFrame, trials: Sequence[Trial]) -> dict[str, Any]:
+def _said(runs: Sequence[Run], frame: pd.DataFrame, trials: Trials) -> dict[str, Any]:
     planned = sum(not trial.warmup for run in runs for trial in run.plan.trials)
-    records = list(_some(trials))
+    records = about.some_records(trials)
     saved = about.saved(runs[0], frame) if len(runs) == 1 else ()
     return {
         "headline": [*about.headline(frame, planned), *saved],
         "caveats": about.caveats(records),
         "about": about.about(runs, records),
     }
-
-
-def _some(trials: Sequence[Trial]) -> Iterator[TrialRecord]:
-    """The records of trials spread evenly over the run: all, where these are few."""
-    step = max(1, len(trials) // MOST_READ)
-    return (trial.record for trial in trials[::step])
 
 
 def _scored(frame: pd.DataFrame, runs: Sequence[Run]) -> dict[str, Any]:

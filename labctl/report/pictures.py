@@ -17,8 +17,8 @@ from labctl.results.schema import Outcome
 POINTS = 250_000
 """How many values all time courses hold together, about: what keeps the page below 8 MB."""
 MOST_COURSES = 1_500
-MOST_POINTS = 20_000
-"""of each metric; of more, every second or third is drawn"""
+MOST_POINTS = 8_000
+"""trials that are drawn as points; of more, every second or third, and the intervals are of all"""
 
 
 def points(frame: pd.DataFrame) -> dict[str, Any]:
@@ -28,12 +28,13 @@ def points(frame: pd.DataFrame) -> dict[str, Any]:
     frame = frame.assign(who=who_of(frame))
     cells = summary(frame)
     cells["who"] = who_of(cells)
-    rows = list(records(frame))
+    middles = list(records(cells))
     loads = {
         load: place
-        for place, load in enumerate(dict.fromkeys(load_of(row, factors) for row in rows))
+        for place, load in enumerate(dict.fromkeys(load_of(row, factors) for row in middles))
     }
-    middles = list(records(cells))
+    every = -(-len(frame) // MOST_POINTS) or 1
+    rows = list(records(frame[::every]))
     several = "run" in factors
     metrics = []
     for metric in METRICS:
@@ -49,10 +50,11 @@ def points(frame: pd.DataFrame) -> dict[str, Any]:
                 }
             )
     return {
-        "algorithms": list(dict.fromkeys(str(row["who"]) for row in rows)),
+        "algorithms": list(dict.fromkeys(str(row["who"]) for row in middles)),
         "loads": list(loads),
         "factors": ", ".join(name.replace("_", " ") for name in factors),
         "metrics": metrics,
+        "every": every,
     }
 
 
@@ -64,8 +66,7 @@ def _points(
     *,
     several: bool,
 ) -> Iterator[dict[str, Any]]:
-    step = max(1, len(rows) // MOST_POINTS)
-    for row in rows[::step]:
+    for row in rows:
         given_up = row["outcome"] == Outcome.NOT_CONVERGED and metric.column == "total_time_ms"
         value = row["wall_time_ms" if given_up else metric.column]
         if known(value) and (given_up or row["outcome"] == Outcome.COMPLETED):

@@ -39,7 +39,7 @@ def _head(score: Score) -> dict[str, str]:
 
 def _row(card: Card, cards: Sequence[Card], prop: Property, found: Rankings) -> dict[str, Any]:
     load, who = tuple(level for _, level in card.load), name_of(card, cards)
-    ranking = next((r for r in found.of(prop) if r.load == load), None)
+    ranking = found.at(prop, load)
     return {
         "load": list(load),
         "who": who,

@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from labctl.errors import InputError, ResultsError
 from labctl.results import layout
@@ -85,6 +85,28 @@ class Trial:
         return figures(self.record, self.beats, self.samples, self.events) | stored
 
 
+class Trials(Sequence[Trial]):
+    """Stored trials. Each is made when it is asked for and kept by nobody, so a walk over a large run holds what one has read."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __repr__(self) -> str:
+        return f"Trials({len(self._paths)})"
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @overload
+    def __getitem__(self, place: int) -> Trial: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Trials": ...
+    def __getitem__(self, place: int | slice) -> "Trial | Trials":
+        if isinstance(place, slice):
+            return Trials(self._paths[place])
+        return Trial(self._paths[place])
+
+
 class Run:
     """A stored run: its campaign, its plan, its trials."""
 
@@ -138,10 +160,14 @@ class Run:
         """What the controller did and when."""
         return read_journal(self.path / layout.JOURNAL)
 
-    def trials(self) -> list[Trial]:
-        """Every trial that has a result, by number."""
+    def trials(self, *, warmups: bool = True) -> Trials:
+        """Every trial that has a result, by number; without the warm-ups, if told so."""
+        left_out = (
+            set() if warmups else {trial.number for trial in self.plan.trials if trial.warmup}
+        )
         found = [f for f in layout.trial_folders(self.path) if f.attempt is None]
-        return [Trial(folder.path) for folder in sorted(found, key=lambda f: f.number)]
+        found = [f for f in found if f.number not in left_out]
+        return Trials([folder.path for folder in sorted(found, key=lambda f: f.number)])
 
     def trial(self, number: int) -> Trial:
         """The result of one trial.

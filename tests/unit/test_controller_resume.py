@@ -94,7 +94,7 @@ def test_an_interrupted_last_attempt_is_not_given_up(
 
     lost = times(MAX_ATTEMPTS - 1, Script(lose="observer:observe.wait"))
     session.run([*lost, Script(ignore="source:schedule.run")], told=Told(at))
-    assert session.stored.trials() == []
+    assert not session.stored.trials()
     assert len(session.stored.attempts(1)) == MAX_ATTEMPTS
 
 

@@ -18,7 +18,7 @@ from labctl.analysis.frame import factors_of, run_frame, summary
 from labctl.analysis.metrics import METRICS
 from labctl.campaign import Plan, make_plan
 from labctl.errors import LabctlError
-from labctl.report import about
+from labctl.report import about, pictures
 from labctl.report.figures import write_figures
 from labctl.report.html import script_json, write_report
 from labctl.report.numbers import short
@@ -110,6 +110,18 @@ def odd(tmp_path: Path) -> Path:
         invalid.record.outcome = Outcome.INVALID_LOAD
         write(store, invalid)
     return store.path
+
+
+def test_of_very_many_trials_some_are_drawn_and_the_intervals_are_of_all(
+    run: Path, tmp_path: Path, page: Page, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "MOST_POINTS", 10)
+    fewer_text = write_report(run, tmp_path / "fewer.html").read_text()
+    whole, fewer = (json.loads(p.data)["results"]["metrics"][0] for p in (page, Page(fewer_text)))
+    assert len(fewer["points"]) == -(-len(whole["points"]) // 3)
+    assert fewer["middles"] == whole["middles"]
+    assert "one in 3 is drawn" in fewer_text
+    assert "is drawn" not in text
 
 
 def test_the_page_is_one_file_that_asks_no_host_for_anything(page: Page, text: str) -> None:
