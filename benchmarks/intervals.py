@@ -9,7 +9,7 @@ from benchmarks.claim import Claim, Tell
 from benchmarks.rows import Limit, Row
 from benchmarks.statistics import bootstrap
 from labctl.analysis import statistics
-from labctl.analysis.compare import effect
+from labctl.analysis.effect_size import effect
 from labctl.analysis.metrics import BY_COLUMN
 from labctl.analysis.statistics import Floats, Interval
 

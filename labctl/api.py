@@ -107,17 +107,9 @@ def run(
             raise no_match(only)
         environment = _environment(opened)
         with RunStore.create(Path(out), campaign, planned, environment, now=now) as store:
-            controller = Controller(
-                campaign,
-                planned,
-                opened,
-                store,
-                observers,
-                fail_fast=fail_fast,
-                only=only,
-                unsettled=_unsettled(campaign, planned, store.path),
+            return _controlled(
+                campaign, planned, opened, store, observers, fail_fast=fail_fast, only=only
             )
-            return Result(store.path, controller.run())
 
 
 def resume(
@@ -157,17 +149,9 @@ def resume(
             else:
                 planned = old
             store.journal("environment", environment=_environment(opened))
-            controller = Controller(
-                campaign,
-                planned,
-                opened,
-                store,
-                observers,
-                fail_fast=fail_fast,
-                only=only,
-                unsettled=_unsettled(campaign, planned, store.path),
+            return _controlled(
+                campaign, planned, opened, store, observers, fail_fast=fail_fast, only=only
             )
-            return Result(store.path, controller.run())
 
 
 def more(run: Run) -> int:
@@ -178,6 +162,24 @@ def more(run: Run) -> int:
     decide = _unsettled(run.campaign, run.plan, run.path)
     plan = grown(run.plan, run.campaign, decide() if decide else (), 1)
     return len(plan.trials) - len(run.plan.trials)
+
+
+def _controlled(
+    campaign: Campaign,
+    planned: Plan,
+    opened: Lab,
+    store: RunStore,
+    observers: Iterable[Observer],
+    *,
+    fail_fast: bool,
+    only: str | None,
+) -> Result:
+    """What is left of a plan, run."""
+    unsettled = _unsettled(campaign, planned, store.path)
+    controller = Controller(
+        campaign, planned, opened, store, observers, fail_fast=fail_fast, only=only, unsettled=unsettled
+    )  # fmt: skip
+    return Result(store.path, controller.run())
 
 
 def _unsettled(

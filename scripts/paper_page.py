@@ -16,7 +16,7 @@ import pandas as pd
 
 import labctl
 from labctl.analysis.cells import Cells, Key, cells_of
-from labctl.analysis.compare import effect
+from labctl.analysis.effect_size import effect
 from labctl.analysis.metrics import BY_COLUMN, with_derived
 from labctl.analysis.statistics import Interval, share_difference, share_interval
 from labctl.campaign import load_campaign

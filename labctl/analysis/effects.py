@@ -7,7 +7,7 @@ is what is explained beyond all others (type II).
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from scipy.linalg import lstsq
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, hstack
 
 from labctl.analysis.frame import measured
 from labctl.analysis.metrics import Metric, with_derived
@@ -111,25 +111,17 @@ class _Fit:
     100,000 trials in 1,000 combinations of levels take no more memory than these combinations by themselves.
     """
 
-    def __init__(self, table: pd.DataFrame, terms: Iterable[Term]) -> None:
+    def __init__(self, table: pd.DataFrame, terms: Collection[Term]) -> None:
         y = table["y"].to_numpy(np.float64)
         y = y - y.mean()
         self.whole = float(y @ y)
-        codes = {
-            term: table.groupby(sorted(term), sort=False).ngroup().to_numpy() for term in terms
-        }
-        widths = [int(code.max()) + 1 for code in codes.values()]
-        starts = np.cumsum([1, *widths])
+        designs = [csr_array(np.ones((y.size, 1))), *(_dummies(table, term) for term in terms)]
+        ends = np.cumsum([each.shape[1] for each in designs])
         self._columns = {
-            term: np.arange(start, start + width)
-            for term, start, width in zip(codes, starts, widths, strict=False)
+            term: np.arange(start, end)
+            for term, start, end in zip(terms, ends[:-1], ends[1:], strict=True)
         }
-        ones = [
-            np.zeros(y.size, np.int64),
-            *(c + start for c, start in zip(codes.values(), starts, strict=False)),
-        ]
-        rows = np.tile(np.arange(y.size), len(ones))
-        design = csr_array((np.ones(rows.size), (rows, np.concatenate(ones))))
+        design = hstack(designs, format="csr")
         self._products = (design.T @ design).toarray()
         self._sums = design.T @ y
 
@@ -140,6 +132,12 @@ class _Fit:
         products = self._products[np.ix_(columns, columns)]
         fitted = lstsq(products, sums, cond=_RANK, lapack_driver="gelsy")[0]
         return max(0.0, self.whole - float(fitted @ sums))
+
+
+def _dummies(table: pd.DataFrame, term: Term) -> csr_array:
+    """(trials, combinations): 1 where a trial has that combination of levels."""
+    codes = table.groupby(sorted(term), sort=False).ngroup().to_numpy()
+    return csr_array((np.ones(codes.size), (np.arange(codes.size), codes)))
 
 
 def _levels(table: pd.DataFrame, column: str) -> tuple[tuple[str, float], ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from labctl.analysis.cells import cells_of, who_columns
-from labctl.analysis.compare import Effect, effect
+from labctl.analysis.effect_size import Effect, effect
 from labctl.analysis.metrics import BY_COLUMN
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 import pandas as pd
 
 from labctl.analysis.cells import Cells, Key, cells_of, who_columns
-from labctl.analysis.compare import effect
+from labctl.analysis.effect_size import effect
 from labctl.analysis.metrics import BY_COLUMN, Metric
 from labctl.analysis.noise import floor
 from labctl.analysis.properties import PROPERTIES, Property

@@ -14,27 +14,11 @@ from labctl.campaign.scalars import COUNT, FLAG, SHARE, choice, custom_error, sh
 from labctl.campaign.specs import Spec, reads
 
 METRICS = (
-    *(
-        "total_time",
-        "blackout",
-        "stall_max",
-        "brownout",
-        "work_lost",
-        "wire_per_memory",
-        "cpu_both",
-    ),
-    *(
-        "exposure",
-        "interruption",
-        "service_lost",
-        "wire",
-        "stall_total",
-        "stall_page_fault",
-        "downtime",
-    ),
-    *("cpu_per_gib", "memory_extra_peak", "held", "model_error", "vcpu_stolen", "clock_off"),
-    *("beats_lost", "beats_reordered", "transfer"),
-)
+    "total_time", "blackout", "stall_max", "brownout", "work_lost", "wire_per_memory", "cpu_both",
+    "exposure", "interruption", "service_lost", "wire", "stall_total", "stall_page_fault", "downtime",
+    "cpu_per_gib", "memory_extra_peak", "held", "model_error", "vcpu_stolen", "clock_off",
+    "beats_lost", "beats_reordered", "transfer",
+)  # fmt: skip
 """What `of` may name: the metrics of `labctl.analysis`, which stands above this room; a test holds the two together."""
 ENOUGH = 6
 """fewer values have no interval of their median"""

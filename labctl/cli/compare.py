@@ -12,7 +12,8 @@ from labctl.cli.options import DEFAULT_OUT, JsonOption, OutOption, RunArgument, 
 from labctl.errors import InputError
 
 if TYPE_CHECKING:
-    from labctl.analysis.compare import Comparison, Completion, Effect
+    from labctl.analysis.compare import Comparison, Completion
+    from labctl.analysis.effect_size import Effect
     from labctl.analysis.metrics import Metric
     from labctl.results.environment import Difference
 
