@@ -129,6 +129,6 @@ CLAIM = Claim(
     "scale",
     f"""A run of {TRIALS} trials in 1,000 cells is written through labctl's own writer (drawn, not measured; no tables of beats and samples)
     and looked at by each verb, in a process of its own. The frame is made from the trials once, and read after that.""",
-    estimate_s=600,
+    estimate_s=240,
     measure=measure,
 )
