@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from labctl.analysis import metrics, statistics
-from labctl.analysis.frame import TRIED, measured
+from labctl.analysis.frame import TRIED, measured, who_of
 from labctl.analysis.metrics import BY_COLUMN, Metric
 from labctl.analysis.statistics import Floats, Interval
 from labctl.results.schema import Outcome, Verdict
@@ -96,6 +96,8 @@ class Score:
 class Card:
     """The scores of one cell."""
 
+    who: str
+    """what rankings call it: the algorithm, with its transport where there are several"""
     algorithm: str
     transport: str
     load: tuple[tuple[str, str], ...]
@@ -113,10 +115,12 @@ class Card:
 def scorecard(trials: pd.DataFrame, factors: list[str]) -> Iterator[Card]:
     """A card a cell, in the order of the plan; `trials` has the derived columns (`with_derived`). Twins have none."""
     trials = measured(trials)
+    trials = trials.assign(_who=who_of(trials))
     for _, rows in trials.groupby("cell", observed=True, sort=True):
         first = rows.iloc[0]
         done = rows[rows["outcome"] == Outcome.COMPLETED]
         yield Card(
+            str(first["_who"]),
             str(first["algorithm"]),
             str(first["transport"]),
             tuple((name, str(first[name])) for name in factors),

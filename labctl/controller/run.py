@@ -78,7 +78,7 @@ class Controller:
         self.summary = Summary()
         self._wanted = {t.number for t in plan.trials if t.supported and t.matches(only)}
         begun = {}
-        for record in (t.record for t in load_run(store.path).trials()) if store.finished() else ():
+        for record in (trial.record for trial in load_run(store.path).trials()):
             begun[record.block] = record.pair
             if record.number in self._wanted and not record.warmup:
                 self.summary.outcomes[str(record.outcome)] += 1

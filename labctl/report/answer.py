@@ -51,11 +51,7 @@ def _overall(found: Rankings) -> Iterator[str]:
 
 def _load(found: Rankings, load: tuple[str, ...], cards: Sequence[Card]) -> str:
     """One load: what does not complete, who disturbs the guest least, who sends least."""
-    mine = {
-        name_of(card, cards): card
-        for card in cards
-        if tuple(level for _, level in card.load) == load
-    }
+    mine = {card.who: card for card in cards if tuple(level for _, level in card.load) == load}
     words = [
         f"{name.replace('_', ' ')} {level}" for name, level in zip(found.factors, load, strict=True)
     ]
@@ -126,9 +122,3 @@ def _by_turns(found: Rankings) -> Iterator[str]:
                 for who, where in turn.parts
             ]
             yield f"{turn.prop.title}: best {'; '.join(parts)}."
-
-
-def name_of(card: Card, cards: Sequence[Card]) -> str:
-    """What a card's algorithm is called in rankings: with its transport where there are several."""
-    several = len({each.transport for each in cards}) > 1
-    return f"{card.algorithm} {card.transport}" if several else card.algorithm

@@ -8,7 +8,6 @@ from labctl.analysis.effects import Effects
 from labctl.analysis.loads import OverLoads
 from labctl.analysis.properties import PROPERTIES, Card, Property, Score
 from labctl.analysis.ranking import Ranking, Rankings, turns
-from labctl.report.answer import name_of
 from labctl.report.numbers import NONE, joined, short
 
 Load = tuple[str, ...]
@@ -16,13 +15,14 @@ Load = tuple[str, ...]
 
 def scorecards(cards: Sequence[Card], found: Rankings) -> list[dict[str, Any]]:
     """One table a property: a row for each algorithm under each load, leaders marked."""
+    ordered = sorted(cards, key=lambda card: _place(card, found))
     return [
         {
             "title": prop.title,
             "about": prop.about,
             "factors": [name.replace("_", " ") for name in found.factors],
             "heads": [_head(score) for score in cards[0].scores[prop.key]] if cards else [],
-            "rows": [_row(card, cards, prop, found) for card in sorted(cards, key=lambda c: _place(c, found))],
+            "rows": [_row(card, prop, found) for card in ordered],
         }
         for prop in PROPERTIES
     ]  # fmt: skip
@@ -37,13 +37,13 @@ def _head(score: Score) -> dict[str, str]:
     return {"title": score.title, "unit": score.unit, "about": score.about}
 
 
-def _row(card: Card, cards: Sequence[Card], prop: Property, found: Rankings) -> dict[str, Any]:
-    load, who = tuple(level for _, level in card.load), name_of(card, cards)
+def _row(card: Card, prop: Property, found: Rankings) -> dict[str, Any]:
+    load = tuple(level for _, level in card.load)
     ranking = found.at(prop, load)
     return {
         "load": list(load),
-        "who": who,
-        "leads": ranking is not None and who in ranking.leaders,
+        "who": card.who,
+        "leads": ranking is not None and card.who in ranking.leaders,
         "scores": [_told(score) for score in card.scores[prop.key]],
     }
 
