@@ -16,6 +16,15 @@ Key = tuple[str, ...]
 """A cell's levels, in the order of the columns that tell cells apart."""
 
 
+def in_words(columns: Sequence[str], levels: Sequence[str]) -> str:
+    """Levels of these columns: `precopy, write rate 40MiB/s`; an algorithm and a transport need no name before them."""
+    plain = {"algorithm", "transport"}
+    return ", ".join(
+        level if column in plain else f"{column.replace('_', ' ')} {level}"
+        for column, level in zip(columns, levels, strict=True)
+    )
+
+
 @dataclass(frozen=True)
 class Cells:
     """Cells of one run by their levels, with each figure by block."""
@@ -34,12 +43,7 @@ class Cells:
 
     def names(self, key: Key) -> str:
         """A cell in words: `precopy, write rate 40MiB/s`; where nothing tells cells apart, `all`."""
-        plain = {"algorithm", "transport"}
-        words = [
-            level if column in plain else f"{column.replace('_', ' ')} {level}"
-            for column, level in zip(self.columns, key, strict=True)
-        ]
-        return ", ".join(words) or "all"
+        return in_words(self.columns, key) or "all"
 
     @cached_property
     def numbers(self) -> Ints:

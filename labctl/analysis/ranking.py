@@ -11,7 +11,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from labctl.analysis.cells import Cells, Key, cells_of, who_columns
+from labctl.analysis.cells import Cells, Key, cells_of, in_words, who_columns
 from labctl.analysis.effect_size import effect
 from labctl.analysis.metrics import BY_COLUMN, Metric
 from labctl.analysis.noise import floor
@@ -166,13 +166,13 @@ def _words(factors: Sequence[str], loads: list[Load], rows: Iterable[Load]) -> s
     for place, factor in enumerate(factors):
         levels = dict.fromkeys(load[place] for load in loads)
         if not levels.keys() & {load[place] for load in others}:
-            return f"{factor.replace('_', ' ')} {_listed(levels)}"
+            return in_words([factor], [_listed(levels)])
     shared = [
         (factor, place)
         for place, factor in enumerate(factors)
         if len({load[place] for load in rows}) > 1
     ]
-    named = [", ".join(f"{f.replace('_', ' ')} {load[p]}" for f, p in shared) for load in loads]
+    named = [in_words([f for f, _ in shared], [load[p] for _, p in shared]) for load in loads]
     return (
         "; ".join(named) if len(named) <= 4 else f"{len(named)} of {len(loads) + len(others)} loads"
     )

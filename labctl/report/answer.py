@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from labctl.analysis.cells import in_words
 from labctl.analysis.properties import PROPERTIES, Card, Score
 from labctl.analysis.ranking import Ranking, Rankings, turns
 from labctl.report.numbers import joined, short
@@ -52,9 +53,7 @@ def _overall(found: Rankings) -> Iterator[str]:
 def _load(found: Rankings, load: tuple[str, ...], cards: Sequence[Card]) -> str:
     """One load: what does not complete, who disturbs the guest least, who sends least."""
     mine = {card.who: card for card in cards if tuple(level for _, level in card.load) == load}
-    words = [
-        f"{name.replace('_', ' ')} {level}" for name, level in zip(found.factors, load, strict=True)
-    ]
+    words = in_words(found.factors, load)
     parts = list(_incomplete(mine))
     service = found.at(_SERVICE, load)
     if service and service.leaders:
@@ -67,7 +66,7 @@ def _load(found: Rankings, load: tuple[str, ...], cards: Sequence[Card]) -> str:
         parts.append(f"the network is used least by {_leading(resources, mine)}")
     if not parts:
         parts = ["nothing completed"]
-    return f"{'At ' + ', '.join(words) if words else 'Here'}: {'; '.join(parts)}."
+    return f"{'At ' + words if words else 'Here'}: {'; '.join(parts)}."
 
 
 def _incomplete(cards: dict[str, Card]) -> Iterator[str]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FORMATS: Final = ("pdf", "svg")
 COLUMN_INCHES: Final = 3.5
 """the width of a column of two in a paper"""
+MOST_UPRIGHT: Final = 8
+"""loads whose levels stand under each other; more are written slantwise"""
 COLOURS: Final = (
     "#2f6db5",
     "#d9822b",
@@ -119,12 +121,10 @@ def _intervals(metric: dict[str, Any], data: dict[str, Any]) -> "Figure":
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    axes.set_xticks(
-        range(len(loads)),
-        loads,
-        rotation=30 if len(loads) > 4 else 0,
-        ha="right" if len(loads) > 4 else "center",
-    )
+    if len(loads) <= MOST_UPRIGHT:
+        axes.set_xticks(range(len(loads)), ["\n".join(load) for load in loads])
+    else:
+        axes.set_xticks(range(len(loads)), map(", ".join, loads), rotation=30, ha="right")
     axes.set_xlabel(data["factors"])
     axes.set_ylabel(f"{metric['title']}, {metric['unit']}")
     axes.legend(

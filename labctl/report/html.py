@@ -23,6 +23,7 @@ from labctl.analysis.ranking import rankings
 from labctl.errors import InputError
 from labctl.report import about, pictures, scores, tables
 from labctl.report.answer import answer
+from labctl.report.numbers import within
 from labctl.results import layout
 from labctl.results.figures import FIGURES, MORE_FIGURES
 from labctl.results.files import make_folder, replace_file, writing
@@ -117,7 +118,7 @@ def _scored(frame: pd.DataFrame, runs: Sequence[Run]) -> dict[str, Any]:
         "spreads": scores.spread_over_loads(list(over_loads(derived, factors))),
         "explained": [scores.explained(each) for each in _explained(frame)],
         "floors": [
-            (metric.title, f"{ratio - 1:.1%}")
+            (within(metric.title), f"{ratio - 1:.1%}")
             for metric in METRICS
             if (ratio := noise.floor(derived, metric)) is not None
         ],

@@ -51,6 +51,11 @@ def outcomes(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{count} {name.replace('_', ' ')}" for count, name in counted) or "none yet"
 
 
+def within(title: str) -> str:
+    """A title within a sentence: `total time`, `CPU`."""
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+
+
 def joined(words: Iterable[str], by: str = "and") -> str:
     """`a, b and c`."""
     listed = list(words)

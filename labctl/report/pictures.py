@@ -51,7 +51,7 @@ def points(frame: pd.DataFrame) -> dict[str, Any]:
             )
     return {
         "algorithms": list(dict.fromkeys(str(row["who"]) for row in middles)),
-        "loads": list(loads),
+        "loads": [list(load) for load in loads],
         "factors": ", ".join(name.replace("_", " ") for name in factors),
         "metrics": metrics,
         "every": every,
@@ -62,7 +62,7 @@ def _points(
     metric: Metric,
     rows: list[dict[str, Any]],
     factors: list[str],
-    loads: dict[str, int],
+    loads: dict[tuple[str, ...], int],
     *,
     several: bool,
 ) -> Iterator[dict[str, Any]]:
@@ -81,7 +81,10 @@ def _points(
 
 
 def _middles(
-    metric: Metric, cells: list[dict[str, Any]], factors: list[str], loads: dict[str, int]
+    metric: Metric,
+    cells: list[dict[str, Any]],
+    factors: list[str],
+    loads: dict[tuple[str, ...], int],
 ) -> Iterator[dict[str, Any]]:
     for row in cells:
         if known(row[metric.column]):

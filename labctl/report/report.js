@@ -7,7 +7,8 @@
   const symbols = ["circle", "square", "diamond", "cross", "x", "star", "hexagon", "pentagon"];
   const symbol = algorithm => symbols[algorithms.indexOf(algorithm) % symbols.length];
   const narrow = () => window.innerWidth < 640;
-  const settings = { responsive: true, displaylogo: false, displayModeBar: false };
+  const settings = { displaylogo: false, displayModeBar: false };
+  const PAPER = 640;  // what a picture is wide in print: A4 and Letter have room for it
   const short = value => Number(value.toPrecision(3)).toString();
 
   function common() {
@@ -54,7 +55,19 @@
     return { dots, bars, ends };
   }
 
-  function drawMetric(metric, target) {
+  // The loads under a picture: a level a line where there is room for that, else upright, every second or third of very many.
+  function loadAxis(width) {
+    const room = (width - 66) / loads.length, step = Math.max(1, Math.ceil(15 / room));
+    const shown = loads.map((_, i) => i).filter(i => i % step === 0), longest = texts => Math.max(1, ...texts.map(text => text.length));
+    const lines = Math.max(1, loads[0].length), flat = loads.map(load => load.join(", "));
+    const fits = longest(loads.flat()) * 6.6 < room;
+    return {
+      tickvals: shown, ticktext: shown.map(i => fits ? loads[i].map(escapeText).join("<br>") : escapeText(flat[i])), tickangle: fits ? 0 : -90,
+      below: fits ? 30 + 16 * lines : 40 + Math.min(260, 6.6 * longest(flat)),
+    };
+  }
+
+  function drawMetric(metric, target, width = target.clientWidth) {
     const base = common(), traces = [];
     for (const algorithm of algorithms) {
       const { dots, bars, ends } = pointsOf(metric, algorithm);
@@ -73,11 +86,11 @@
     const values = metric.points.map(point => point.value);
     const low = Math.min(...values), high = Math.max(...values);
     const log = low > 0 && high / low > 20;
-    const many = loads.length > (narrow() ? 4 : 8);
+    const { below, ...ticks } = loadAxis(width);
     Plotly.react(target, traces, {
-      ...base, height: 290, margin: { l: 56, r: 10, t: 10, b: many ? 110 : 46 },
-      xaxis: { ...base.axis, showgrid: false, range: [-0.6, loads.length - 0.4], tickvals: loads.map((_, i) => i), ticktext: loads.map(escapeText), tickangle: many ? -40 : 0, title: { text: loads.length > 1 ? escapeText(factors) : "", font: base.axis.title.font } },
-      yaxis: { ...base.axis, type: log ? "log" : "linear", dtick: log && high / low > 50 ? 1 : undefined, rangemode: log ? "normal" : "tozero", title: { text: metric.unit + (log ? ", log" : ""), font: base.axis.title.font } },
+      ...base, width, height: 240 + below, margin: { l: 56, r: 10, t: 10, b: below },
+      xaxis: { ...base.axis, ...ticks, showgrid: false, range: [-0.6, loads.length - 0.4], title: { text: loads.length > 1 ? escapeText(factors) : "", font: base.axis.title.font } },
+      yaxis: { ...base.axis, type: log ? "log" : "linear", dtick: log ? (high / low > 50 ? 1 : "D2") : undefined, rangemode: log ? "normal" : "tozero", title: { text: metric.unit + (log ? ", log" : ""), font: base.axis.title.font } },
     }, settings);
   }
 
@@ -102,9 +115,9 @@
   }
 
   // The time course of one trial.
-  const chooser = document.getElementById("trial");
+  const chooser = document.getElementById("trial"), timecourse = document.getElementById("timecourse");
 
-  function drawCourse() {
+  function drawCourse(width = timecourse.clientWidth) {
     const course = data.courses[Number(chooser.value)], base = common();
     const t = course.work.map((_, i) => course.t0_s + (i + 0.5) * course.dt_s);
     const label = course.work_is_beats ? "guest's beats, 1/s" : "guest's work, MiB/s";
@@ -136,8 +149,8 @@
       notes.push({ xref: "paper", yref: "y", x: 1, xanchor: "right", y: course.link_mbit_per_s, yanchor: "bottom", text: "link", showarrow: false, font: { size: 10, color: css("--soft") } });
     const upTo = values => Math.max(1e-9, ...values.filter(value => value !== null)) * 1.08;
     const axis = (title, domain, most) => ({ ...base.axis, domain, range: [0, most], title: { text: title, font: base.axis.title.font }, nticks: 5 });
-    Plotly.react("timecourse", traces, {
-      ...base, height: 640, hovermode: "x", shapes, annotations: notes, margin: { l: narrow() ? 50 : 64, r: 14, t: 24, b: 44 },
+    Plotly.react(timecourse, traces, {
+      ...base, width, height: 640, hovermode: "x", shapes, annotations: notes, margin: { l: narrow() ? 50 : 64, r: 14, t: 24, b: 44 },
       xaxis: { ...base.axis, fixedrange: false, range: [course.t0_s, end], anchor: "y", title: { text: "s since migrate", font: base.axis.title.font } },
       yaxis3: axis(label, [0.7, 1], upTo(course.work)),
       yaxis2: axis("remaining, MiB", [0.35, 0.65], upTo(course.remaining)),
@@ -150,9 +163,9 @@
     drawCourse();
   }
 
-  function draw() {
-    metrics.forEach((metric, i) => drawMetric(metric, cards[i]));
-    if (data.courses.length) drawCourse();
+  function draw(width) {
+    metrics.forEach((metric, i) => drawMetric(metric, cards[i], width));
+    if (data.courses.length) drawCourse(width);
   }
 
   const asked = data.courses.findIndex(course => location.hash === "#trial-" + course.trial);
@@ -166,9 +179,16 @@
     document.getElementById("course").scrollIntoView({ behavior: "smooth" });
   }));
   if (chooser) {
-    chooser.addEventListener("change", drawCourse);
+    chooser.addEventListener("change", () => drawCourse());
     document.getElementById("previous").addEventListener("click", () => choose(Number(chooser.value) - 1));
     document.getElementById("next").addEventListener("click", () => choose(Number(chooser.value) + 1));
   }
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
+  let asking = 0;
+  window.addEventListener("resize", () => {
+    cancelAnimationFrame(asking);
+    asking = requestAnimationFrame(() => draw());
+  });
+  window.addEventListener("beforeprint", () => draw(PAPER));
+  window.addEventListener("afterprint", () => draw());
 })();

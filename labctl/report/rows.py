@@ -1,10 +1,11 @@
 """Rows of frames as the report's parts read them, and words for what stands in them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from labctl.analysis.cells import in_words
 from labctl.report.numbers import NONE, known
 
 
@@ -14,15 +15,23 @@ def records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield {str(key): value for key, value in row.items()}
 
 
-def load_of(row: Mapping[str, Any], factors: list[str]) -> str:
+def load_of(row: Mapping[str, Any], factors: Sequence[str]) -> tuple[str, ...]:
     """A cell's levels without its algorithm."""
-    return ", ".join(str(row[name]) for name in factors) or "all"
+    return tuple(str(row[name]) for name in factors)
 
 
 def named(row: Mapping[str, Any], factors: list[str]) -> str:
     """A cell in words: `precopy, write rate 400MiB/s`."""
-    levels = [f"{name.replace('_', ' ')} {row[name]}" for name in factors]
-    return ", ".join([str(row["algorithm"]), *levels])
+    names = ["algorithm", *factors]
+    return in_words(names, load_of(row, names))
+
+
+def by_load(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a table under the load that each names: loads as they first appear, each with its rows in their order."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["load"], []).append(row)
+    return [{"load": load, "rows": found} for load, found in groups.items()]
 
 
 def text_of(value: Any) -> str:

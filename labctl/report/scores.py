@@ -4,11 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from labctl.analysis.cells import in_words
 from labctl.analysis.effects import Effects
 from labctl.analysis.loads import OverLoads
 from labctl.analysis.properties import PROPERTIES, Card, Property, Score
 from labctl.analysis.ranking import Ranking, Rankings, turns
 from labctl.report.numbers import NONE, joined, short
+from labctl.report.rows import by_load
 
 Load = tuple[str, ...]
 
@@ -20,9 +22,8 @@ def scorecards(cards: Sequence[Card], found: Rankings) -> list[dict[str, Any]]:
         {
             "title": prop.title,
             "about": prop.about,
-            "factors": [name.replace("_", " ") for name in found.factors],
             "heads": [_head(score) for score in cards[0].scores[prop.key]] if cards else [],
-            "rows": [_row(card, prop, found) for card in ordered],
+            "loads": by_load(_row(card, prop, found) for card in ordered),
         }
         for prop in PROPERTIES
     ]  # fmt: skip
@@ -41,7 +42,7 @@ def _row(card: Card, prop: Property, found: Rankings) -> dict[str, Any]:
     load = tuple(level for _, level in card.load)
     ranking = found.at(prop, load)
     return {
-        "load": list(load),
+        "load": in_words(found.factors, load),
         "who": card.who,
         "leads": ranking is not None and card.who in ranking.leaders,
         "scores": [_told(score) for score in card.scores[prop.key]],
@@ -71,7 +72,7 @@ def turning(found: Rankings) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def spread_over_loads(spreads: Sequence[OverLoads]) -> list[dict[str, str]]:
+def spread_over_loads(spreads: Sequence[OverLoads]) -> list[dict[str, Any]]:
     """How far an algorithm's total time depends on the load."""
     rows = []
     for each in spreads:
@@ -80,8 +81,8 @@ def spread_over_loads(spreads: Sequence[OverLoads]) -> list[dict[str, str]]:
         rows.append(
             {
                 "who": each.who,
-                "shortest": f"{short(effect.a / 1e3)} s ({each.shortest})",
-                "longest": f"{short(effect.b / 1e3)} s ({each.longest})",
+                "shortest": (f"{short(effect.a / 1e3)} s", each.shortest),
+                "longest": (f"{short(effect.b / 1e3)} s", each.longest),
                 "ratio": short(effect.ratio),
                 "interval": f"[{short(low)}, {short(high)}]" if low is not None and high is not None else NONE,
                 "never": joined(each.never) or NONE,

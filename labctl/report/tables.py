@@ -4,10 +4,11 @@ from typing import Any
 
 import pandas as pd
 
-from labctl.analysis.frame import factors_of, summary
+from labctl.analysis.cells import in_words
+from labctl.analysis.frame import factors_of, summary, who_of
 from labctl.analysis.metrics import METRICS, with_derived
-from labctl.report.numbers import NONE, known, median_and_beside, outcomes, short, shown
-from labctl.report.rows import records, text_of, yes_no
+from labctl.report.numbers import NONE, known, median_and_beside, outcomes, short, shown, within
+from labctl.report.rows import by_load, load_of, records, text_of, yes_no
 from labctl.results.schema import Outcome
 
 MOST_ROWS = 2_000
@@ -28,10 +29,11 @@ _TRIAL_COLUMNS = (
 
 
 def cell_table(frame: pd.DataFrame) -> dict[str, Any]:
-    """One row a cell: outcomes, and each metric's median above its range."""
-    names = ["algorithm", *factors_of(frame)]
+    """One row a cell, under its load: outcomes, and each metric's median above its interval."""
+    factors = factors_of(frame)
+    cells = summary(frame)
     rows = []
-    for row in records(summary(frame)):
+    for row in records(cells.assign(who=who_of(cells))):
         figures = []
         for metric in METRICS:
             median, spread = median_and_beside(metric, row)
@@ -41,14 +43,15 @@ def cell_table(frame: pd.DataFrame) -> dict[str, Any]:
             figures.append((median, spread))
         rows.append(
             {
-                "names": [str(row[name]) for name in names],
+                "load": in_words(factors, load_of(row, factors)),
+                "who": row["who"],
                 "outcomes": outcomes(row),
                 "good": row["completed"] == row["trials"],
                 "figures": figures,
             }
         )
     heads = [{"title": m.title, "unit": m.unit, "about": m.about} for m in METRICS]
-    return {"names": [name.replace("_", " ") for name in names], "heads": heads, "rows": rows}
+    return {"heads": heads, "loads": by_load(rows)}
 
 
 def trial_table(frame: pd.DataFrame) -> dict[str, Any]:
@@ -58,8 +61,7 @@ def trial_table(frame: pd.DataFrame) -> dict[str, Any]:
     frame = with_derived(frame.head(MOST_ROWS))
     rows = []
     for row in records(frame):
-        figures = [shown(metric, row[metric.column]) for metric in METRICS]
-        figures += [
+        details = [
             short(float(row[name]) * scale) if known(row[name]) else NONE
             for name, _, scale in _TRIAL_COLUMNS
         ]
@@ -72,16 +74,18 @@ def trial_table(frame: pd.DataFrame) -> dict[str, Any]:
                 "outcome": str(row["outcome"]).replace("_", " "),
                 "good": row["outcome"] == Outcome.COMPLETED,
                 "verdict": text_of(row["verdict"]).replace("_", " "),
-                "figures": figures,
+                "figures": [shown(metric, row[metric.column]) for metric in METRICS],
+                "details": details,
                 "identical": yes_no(row["memory_identical"]),
                 "switched": yes_no(row["switched"]),
             }
         )
-    heads = [f"{metric.title.lower()}, {metric.unit}" for metric in METRICS]
-    heads += [title for _, title, _ in _TRIAL_COLUMNS]
+    heads = [f"{within(metric.title)}, {metric.unit}" for metric in METRICS]
+    details = [title for _, title, _ in _TRIAL_COLUMNS]
     return {
         "names": [name.replace("_", " ") for name in names],
         "heads": heads,
+        "details": details,
         "rows": rows,
         "left_out": left_out,
     }

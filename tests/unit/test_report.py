@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
@@ -59,6 +58,16 @@ class Page(HTMLParser):
             self._cell = True
         elif tag == "small" and self._cell:
             self.tables[-1][-1][-1] += " "
+
+    def by_load(self, name: str) -> dict[str, list[list[str]]]:
+        """A table's rows under the load that the heading above them names."""
+        found: dict[str, list[list[str]]] = {}
+        for row in self.named[name][1:]:
+            if len(row) == 1:
+                found[row[0]] = rows = []
+            else:
+                rows.append(row)
+        return found
 
     def handle_endtag(self, tag: str) -> None:
         self._cell = self._cell and tag not in {"td", "th"}
@@ -148,20 +157,24 @@ def test_the_page_is_one_file_that_asks_no_host_for_anything(page: Page, text: s
 def test_every_trial_and_cell_is_in_a_table(run: Path, page: Page) -> None:
     frame = load_run(run).frame()
     cells, trials = page.named["Results by cell"], page.named["All trials"]
-    assert len(cells) == 1 + frame["cell"].nunique()
+    assert sum(map(len, page.by_load("Results by cell").values())) == frame["cell"].nunique()
     assert [int(row[0]) for row in trials[1:]] == frame["trial"].tolist()
     assert all(len(row) == len(trials[0]) for row in trials)
-    assert cells[0][:5] == ["algorithm", "write rate", "trials", "Total time s", "Blackout ms"]
-    assert cells[3][:4] == ["precopy", "400MiB/s", "3 not converged", "> 9.68"]
+    assert cells[0][:4] == ["algorithm", "trials", "Total time s", "Blackout ms"]
+    assert list(page.by_load("Results by cell")) == [
+        f"write rate {level}" for level in ("0MiB/s", "40MiB/s", "400MiB/s")
+    ]
+    slow = page.by_load("Results by cell")["write rate 400MiB/s"]
+    assert slow[0][:3] == ["precopy", "3 not converged", "> 9.68"]
 
 
 def test_the_tables_say_what_the_frame_says(run: Path, page: Page) -> None:
     frame = load_run(run).frame()
     blackouts = frame[frame["cell"] == "hybrid,write_rate=400MiBps"]["blackout_ms"]
-    row = next(row for row in page.named["Results by cell"] if row[:2] == ["hybrid", "400MiB/s"])
+    row = page.by_load("Results by cell")["write rate 400MiB/s"][2]
     low, middle, high = (short(value) for value in sorted(blackouts))
-    assert row[4] == f"{middle} {low}\N{EN DASH}{high}"
-    assert row[2] == "3 completed"
+    assert row[3] == f"{middle} {low}\N{EN DASH}{high}"
+    assert row[:2] == ["hybrid", "3 completed"]
 
 
 def test_what_did_not_complete_is_listed_with_its_reason(odd: Path) -> None:
@@ -234,7 +247,7 @@ def test_the_pictures_hold_every_point(run: Path, page: Page) -> None:
     results = json.loads(page.data)["results"]
     frame = load_run(run).frame()
     assert results["algorithms"] == ["precopy", "postcopy", "hybrid"]
-    assert results["loads"] == ["0MiB/s", "40MiB/s", "400MiB/s"]
+    assert results["loads"] == [["0MiB/s"], ["40MiB/s"], ["400MiB/s"]]
     by_title = {metric["title"]: metric["points"] for metric in results["metrics"]}
     assert set(by_title) == {metric.title for metric in METRICS}
     assert len(by_title["Total time"]) == 27
@@ -287,10 +300,8 @@ def test_an_idle_guests_course_shows_its_beats(run: Path) -> None:
     assert min(course["work"]) == 0
 
 
-def test_the_report_is_written_in_seconds_and_where_asked(run: Path, tmp_path: Path) -> None:
-    started = time.monotonic()
+def test_the_report_is_written_where_asked(run: Path, tmp_path: Path) -> None:
     assert write_report(run, tmp_path / "new" / "page.html") == tmp_path / "new" / "page.html"
-    assert time.monotonic() - started < 15
     (tmp_path / "file").write_text("")
     with pytest.raises(LabctlError, match="cannot be written"):
         write_report(run, tmp_path / "file" / "page.html")
@@ -377,7 +388,7 @@ def test_the_page_begins_with_the_answer_and_scores_come_before_ranks(
     assert order == sorted(order)
     named = {"Continuous service", "Resource usage", "Robustness", "Predictability", "Transparency"}
     assert named <= page.named.keys()
-    assert all(len(page.named[name]) == 10 for name in named)
+    assert all([*map(len, page.by_load(name).values())] == [3, 3, 3] for name in named)
     assert page.named["Map of continuous service"][0] == [
         "bandwidth",
         "0MiB/s",
@@ -393,8 +404,9 @@ def test_several_runs_make_one_report(tmp_path: Path) -> None:
     path = write_report([runs[0], twin])
     assert path == runs[0].parent / "report.html"
     page = Page(path.read_text())
-    assert [row[1] for row in page.named["Results by cell"][1:]] == 9 * [runs[0].name] + 9 * [
-        twin.name
+    loads = list(page.by_load("Results by cell"))
+    assert [load.split(", ")[0] for load in loads] == 3 * [f"run {runs[0].name}"] + 3 * [
+        f"run {twin.name}"
     ]
     assert {str(course["trial"]).split("/")[0] for course in json.loads(page.data)["courses"]} <= {
         runs[0].name,
@@ -409,8 +421,8 @@ def test_several_runs_make_one_report(tmp_path: Path) -> None:
 def test_with_six_repetitions_intervals_stand_in_tables_and_pictures(tmp_path: Path) -> None:
     run = fake_run(tmp_path, quickstart(repetitions=6))
     page = Page(write_report(run).read_text())
-    row = next(row for row in page.named["Results by cell"] if row[:2] == ["hybrid", "400MiB/s"])
-    assert re.fullmatch(r"[\d.]+ \[[\d.]+, [\d.]+\]", row[4])
+    row = page.by_load("Results by cell")["write rate 400MiB/s"][2]
+    assert re.fullmatch(r"[\d.]+ \[[\d.]+, [\d.]+\]", row[3])
     middles = json.loads(page.data)["results"]["metrics"][1]["middles"]
     assert all(cell["interval"][0] <= cell["median"] <= cell["interval"][1] for cell in middles)
 
@@ -430,27 +442,55 @@ def test_a_time_course_that_is_not_there_is_said(run: Path, tmp_path: Path) -> N
         write_figures(load_run(run), tmp_path, trial=999)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-@pytest.mark.parametrize("which", ["run", "odd"])
-def test_a_browser_draws_it_without_a_word_of_complaint(
-    which: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    path = write_report(request.getfixturevalue(which))
-    assert CHROMIUM is not None
+PHONE = """<iframe width="390" height="3000" src="{uri}"></iframe>
+<script>
+const frame = document.querySelector("iframe");
+frame.onload = () => setTimeout(() => {{
+  const page = frame.contentDocument, pictures = [...page.querySelectorAll(".js-plotly-plot")];
+  const widths = () => pictures.map(each => each.querySelector("svg").getBoundingClientRect().width);
+  const found = {{ page: page.documentElement.scrollWidth, room: pictures.map(each => each.clientWidth), screen: widths() }};
+  frame.contentWindow.dispatchEvent(new Event("beforeprint"));
+  document.body.textContent = JSON.stringify({{ ...found, paper: widths() }});
+}}, 3000);
+</script>
+"""
+"""A page that opens another as wide as a phone, and tells of it: what does not fit is not seen without scrolling."""
+
+
+def opened(path: Path, profile: Path, *flags: str) -> str:
+    """What a browser makes of a page, which it opens without a word of complaint."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium")
     done = subprocess.run(
         [
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000",
-            "--enable-logging=stderr", "--dump-dom", path.as_uri(),
+            f"--user-data-dir={profile}", "--virtual-time-budget=10000",
+            "--enable-logging=stderr", *flags, "--dump-dom", path.as_uri(),
         ],
         capture_output=True, text=True, timeout=90, check=True,
     )  # fmt: skip
-    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    assert complaints == []
-    drawn = drawings(done.stdout)
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+    return done.stdout
+
+
+@pytest.mark.parametrize("which", ["run", "odd"])
+def test_a_browser_draws_it(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    path = write_report(request.getfixturevalue(which))
     expected = json.loads(Page(path.read_text()).data)
+    drawn = drawings(opened(path, tmp_path / "profile"))
     assert drawn == len(expected["results"]["metrics"]) + bool(expected["courses"])
+
+
+def test_pictures_fit_a_phone_and_paper(run: Path, tmp_path: Path) -> None:
+    phone = tmp_path / "phone.html"
+    phone.write_text(PHONE.format(uri=write_report(run).as_uri()))
+    dom = opened(phone, tmp_path / "profile", "--allow-file-access-from-files", "--hide-scrollbars")
+    found = json.loads(re.sub("<[^>]*>", "", dom))
+    assert found["page"] == 390
+    assert found["screen"] == found["room"]
+    assert len(found["screen"]) == len(METRICS) + 1
+    assert set(found["paper"]) == {640}
 
 
 def drawings(dom: str) -> int:
