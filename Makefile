@@ -33,8 +33,9 @@ demo: setup
 
 setup: $(DONE)/lab
 
+# On all cores; then what needs the machine to itself, one at a time (tests/conftest.py).
 test: $(DONE)/lab $(DONE)/dev $(DONE)/browser
-	@pytest
+	@pytest -n auto --dist loadgroup --no-loadscope-reorder
 
 bench: $(DONE)/lab $(DONE)/browser
 	@python -m benchmarks $(subst $(COMMA), ,$(ONLY))

@@ -1,4 +1,4 @@
-"""What every test shares: markers that skip with a reason that says what is missing."""
+"""What every test shares: markers that skip with a reason that says what is missing, and the order of tests."""
 
 import os
 import shutil
@@ -30,6 +30,19 @@ def missing_qemu() -> str | None:
 
 
 REQUIREMENTS = {"root": missing_privilege, "qemu": missing_qemu, "hosts": missing_hosts}
+
+
+def takes_the_machine(item: pytest.Item) -> bool:
+    """Whether a test needs the machine's own network or QEMU, and so has to be the only one that runs."""
+    return any(map(item.get_closest_marker, REQUIREMENTS))
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook, too
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that take the machine come last, and one after the other also where several workers run the rest."""
+    items.sort(key=takes_the_machine)
+    for item in filter(takes_the_machine, items):
+        item.add_marker(pytest.mark.xdist_group("machine"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

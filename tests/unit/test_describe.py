@@ -7,6 +7,8 @@ import re
 import resource
 import shutil
 import stat
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from labctl.lab.agentfile import agent_file
 from labctl.node import describe, procfs
 from labctl.node.describe import KEYS, clock, kernel, limits
 from labctl.node.describe.tree import Tree, members
@@ -384,16 +387,20 @@ def test_this_machine(tmp_path: Path) -> None:
 
 
 def test_it_takes_no_time_to_speak_of() -> None:
-    """It is said at the start of every node; chronyd apart, which is another program."""
+    """It is said at the start of every node, beside which it is little; chronyd apart, which is another program."""
     if shutil.which("chronyc"):
         pytest.skip("chronyc is asked here")
     describe.describe()
-    took = []
+    starts, says = [], []
     for _ in range(5):
-        started = time.perf_counter()
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-I", str(agent_file())], capture_output=True, check=False)
+        starts.append(time.perf_counter() - began)
+        began = time.perf_counter()
         describe.describe()
-        took.append(time.perf_counter() - started)
-    assert min(took) < 0.05
+        says.append(time.perf_counter() - began)
+    print(starts, says)
+    assert min(says) < min(starts) / 3
 
 
 @pytest.fixture
