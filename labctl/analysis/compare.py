@@ -148,9 +148,12 @@ def _compare(
 
 def _addable(metrics: Sequence[Metric], columns: Sequence[str], by: Sequence[str]) -> list[Metric]:
     """The metrics that cells can be put together by, of those asked for."""
-    known = ["algorithm", "transport", *columns]
+    known = list(dict.fromkeys(["algorithm", "transport", *columns]))
     if unknown := [name for name in by if name not in known]:
-        raise InputError(f"{unknown[0]!r} is not a factor", mend=f"one of {', '.join(known)}")
+        raise InputError(
+            f"cells cannot be put together by {unknown[0]!r}: no factor that tells those of one side apart",
+            mend=f"one of {', '.join(known)}",
+        )
     metrics = [BY_COLUMN[_ADDED_AS.get(metric.column, metric.column)] for metric in metrics]
     if ratios := [metric.short for metric in metrics if metric.kind == "ratio"]:
         raise InputError(

@@ -106,7 +106,9 @@ async def serve(run: str, role: str, silence_s: float | None = None) -> None:
             if not reading.done():
                 reading.cancel()
                 if not stopping.done():
-                    print(f"nothing was heard for {silence_s:g} s", file=sys.stderr)
+                    print(
+                        f"nothing was heard of its controller for {silence_s:g} s", file=sys.stderr
+                    )
                 break
             line = reading.result()
             if not line:

@@ -224,4 +224,4 @@ def test_an_agent_that_hears_nothing_ends(tmp_path: Path, told: int) -> None:
             time.sleep(0.2)
         assert agent.wait(20) == 0
         assert time.monotonic() - began > 0.2 * told
-        assert agent.stderr.read() == b"nothing was heard for 0.5 s\n"
+        assert agent.stderr.read() == b"nothing was heard of its controller for 0.5 s\n"
