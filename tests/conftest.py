@@ -4,8 +4,10 @@ import os
 import shutil
 import subprocess
 from functools import cache
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling, Scheduling
 
 from tests.hosts.needs import missing_hosts
 
@@ -32,17 +34,26 @@ def missing_qemu() -> str | None:
 REQUIREMENTS = {"root": missing_privilege, "qemu": missing_qemu, "hosts": missing_hosts}
 
 
-def takes_the_machine(item: pytest.Item) -> bool:
-    """Whether a test needs the machine's own network or QEMU, and so has to be the only one that runs."""
-    return any(map(item.get_closest_marker, REQUIREMENTS))
+def takes_the_machine(nodeid: str) -> bool:
+    """Whether a test may need the machine's own network or QEMU, and so has to be the only one that runs."""
+    return not nodeid.startswith("tests/unit/")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook, too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that take the machine come last, and one after the other also where several workers run the rest."""
-    items.sort(key=takes_the_machine)
-    for item in filter(takes_the_machine, items):
-        item.add_marker(pytest.mark.xdist_group("machine"))
+    """Such tests come last, when other workers have nothing left to do."""
+    items.sort(key=lambda item: takes_the_machine(item.nodeid))
+
+
+class OneAfterTheOther(LoadScopeScheduling):  # type: ignore[misc]
+    """Unit tests go to whichever worker is free; those that take the machine all to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "machine" if takes_the_machine(nodeid) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """For `--dist loadscope`, which `make test` asks for."""
+    return OneAfterTheOther(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
