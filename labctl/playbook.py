@@ -11,7 +11,8 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Mapping
+import time
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,9 @@ LONGEST_MESSAGE, LONGEST_LINE = 4000, 400
 """characters: that are kept of a message, and that a line shows"""
 HOSTS_AT_ONCE = 16
 POLL_S = 1  # how often a cancellation, the time-out and a dead thread are looked for
+GONE_S = 5.0
+"""how long what was killed may take to be gone: on a busy machine it is still there for a moment"""
+GONE_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +151,28 @@ def _next(
 
 
 def _end_workers(home: Path) -> None:
-    """End what Ansible left running: its workers are sessions of their own, so that ending it by group misses them.
+    """End what Ansible left running, and wait until it is gone: its workers are sessions of their own, so that ending it by
+    group misses them.
+    """
+    until_s = time.monotonic() + GONE_S
+    while (left := list(_left(home))) and time.monotonic() < until_s:
+        for process in left:
+            with suppress(OSError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(GONE_POLL_S)
 
-    They are known by the home that was made for this run alone; ssh's connections, which stay for a minute, by their socket in
-    it, as they write their title over their environment. What runs as another user by now ends with its task.
+
+def _left(home: Path) -> Iterator[int]:
+    """Processes of a run of Ansible that are not its own child: they are known by the home that was made for this run alone;
+    ssh's connections, which stay for a minute, by their socket in it, as they write their title over their environment. What
+    runs as another user by now ends with its task.
     """
     wanted, connection = f"ANSIBLE_HOME={home}".encode(), f"ssh: {home}/".encode()
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             ours = wanted in (entry / "environ").read_bytes().split(b"\0")
             if ours or (entry / "cmdline").read_bytes().startswith(connection):
-                os.kill(int(entry.name), signal.SIGKILL)
+                yield int(entry.name)
 
 
 def task_event(event: Mapping[str, Any], diffs: dict[str, str] | None = None) -> TaskEvent | None:
