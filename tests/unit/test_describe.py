@@ -399,7 +399,6 @@ def test_it_takes_no_time_to_speak_of() -> None:
         began = time.perf_counter()
         describe.describe()
         says.append(time.perf_counter() - began)
-    print(starts, says)
     assert min(says) < min(starts) / 3
 
 
