@@ -35,7 +35,7 @@ setup: $(DONE)/lab
 
 # On all cores; then what needs the machine to itself, one at a time (tests/conftest.py).
 test: $(DONE)/lab $(DONE)/dev $(DONE)/browser
-	@pytest -n auto --dist loadscope --no-loadscope-reorder --durations 25
+	@pytest -n auto --dist loadscope --no-loadscope-reorder --durations 60
 
 bench: $(DONE)/lab $(DONE)/browser
 	@python -m benchmarks $(subst $(COMMA), ,$(ONLY))

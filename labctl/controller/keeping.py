@@ -14,10 +14,9 @@ from labctl.errors import LabctlError, LabError
 from labctl.events import Event, Notice, PairReturned, PairSetAside
 from labctl.lab import Lab, Pair
 
-OPENINGS: Final = 4
-"""tries to open a pair anew before it is set aside"""
-OPENING_PAUSE_S: Final = 15.0
-"""between two of them: a network or a service that comes back does so within a minute"""
+OPENING_PAUSES_S: Final[tuple[float, ...]] = (1.0, 4.0, 15.0, 25.0)
+"""between two tries to open a pair anew; after the last of them it is set aside. A node that died is opened at once, and a
+network or a service that comes back does so within a minute"""
 CUTS_IN_A_ROW: Final = 3
 """attempts cut off on a pair, one after the other, before it is set aside"""
 REST_S: Final = 60.0
@@ -45,15 +44,15 @@ class Keeper:
         if not pair.lost:
             return pair
         why = ""
-        for more in reversed(range(OPENINGS)):
+        for pause_s in (*OPENING_PAUSES_S, None):
             self._tell(Notice(f"pair {name}: {why}its nodes are started again"))
             try:
                 return self._reopen(name)
             except LabError as fault:
                 why = f"{fault.fault}; "
-                if not self._trials.pause(OPENING_PAUSE_S if more else 0):
+                if not self._trials.pause(pause_s or 0):
                     break
-                if not more:
+                if pause_s is None:
                     self._set_aside(name, fault)
         return None
 

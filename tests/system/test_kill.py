@@ -146,8 +146,12 @@ class Campaigning:
 def campaigning(tmp_path: Path, state_root: Path) -> Iterator[Campaigning]:
     # Ctrl-C is not heard by what is started where it is ignored, in a script's background say.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield Campaigning(tmp_path, state_root)
+    going = Campaigning(tmp_path, state_root)
+    yield going
     signal.signal(signal.SIGINT, before)
+    if going.process is not None and going.process.poll() is None:  # the test has failed
+        going.process.kill()
+        going.process.wait(ENDS_S)
 
 
 @pytest.fixture
@@ -181,7 +185,7 @@ def test_killed_nodes_cost_an_attempt_and_no_trial(
     campaigning: Campaigning, chance: random.Random
 ) -> None:
     """The controller starts them again by itself, or ends and is resumed where they die too early."""
-    kills = 0
+    kills, began = 0, time.monotonic()
     hit: Counter[int] = Counter()
     for _ in range(GOES_AT_MOST):
         process = campaigning.go()
@@ -199,7 +203,8 @@ def test_killed_nodes_cost_an_attempt_and_no_trial(
             agent.kill()
             kills += 1
             hit[campaigning.results] += 1
-            print(f"kill {kills}: node {agent.role}, {campaigning.results} results")
+            at_s = time.monotonic() - began
+            print(f"kill {kills}: {at_s:.0f} s, node {agent.role}, {campaigning.results} results")
         if kills == KILLS:
             break
         campaigning.check_as_it_stands()

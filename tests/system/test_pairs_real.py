@@ -80,7 +80,7 @@ class Outage:
 def test_two_pairs_run_side_by_side_and_one_is_lost_and_returns(
     state_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "OPENING_PAUSE_S", 0.1)
+    monkeypatch.setattr(keeping, "OPENING_PAUSES_S", (0.1,) * 3)
     monkeypatch.setattr(keeping, "REST_S", 0.5)
     down = threading.Event()
     outage = Outage(state_root, down)

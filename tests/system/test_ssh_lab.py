@@ -318,7 +318,7 @@ def test_a_host_that_is_gone_for_good_costs_its_pair(
     hosts: Hosts, two_pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is set aside and told, and its trials go to the other pair."""
-    monkeypatch.setattr("labctl.controller.keeping.OPENING_PAUSE_S", 0.5)
+    monkeypatch.setattr("labctl.controller.keeping.OPENING_PAUSES_S", (0.5,) * 3)
 
     def on_the_second(event: Event) -> bool:
         return isinstance(event, TrialStarted) and event.pair == "h3-h4"

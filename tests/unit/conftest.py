@@ -18,7 +18,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "_LEAD_S", 0.0)
     monkeypatch.setattr(controller_run, "_JOIN_POLL_S", 0.01)
     monkeypatch.setattr(controller_run, "_STOP_GRACE_S", 0.3)
-    monkeypatch.setattr(keeping, "OPENING_PAUSE_S", 0.01)
+    monkeypatch.setattr(keeping, "OPENING_PAUSES_S", (0.01,) * 4)
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 

@@ -212,7 +212,7 @@ def test_a_pair_that_cannot_be_opened_again_ends_the_run(session: Session) -> No
     summary = session.run(
         [Script(), Script(lose="source:schedule.run")],
         campaign(repetitions="3"),
-        openings=[None, *[refusal] * keeping.OPENINGS],
+        openings=[None, *[refusal] * (len(keeping.OPENING_PAUSES_S) + 1)],
     )
     assert isinstance(summary.fault, LabError)
     assert "no more memory" in str(summary.fault)
@@ -223,13 +223,13 @@ def test_a_pair_that_cannot_be_opened_again_ends_the_run(session: Session) -> No
 
 def test_a_pair_that_cannot_be_opened_at_once_is_tried_again(session: Session) -> None:
     refusal = NodeError("no route", code="os", place="node a")
-    openings = [None, *[refusal] * (keeping.OPENINGS - 1)]
+    openings = [None, *[refusal] * len(keeping.OPENING_PAUSES_S)]
     summary = session.run([Script(lose="source:schedule.run")], openings=openings)
     assert (summary.exit_code, dict(summary.outcomes)) == (0, {"completed": 1})
     again = "its nodes are started again"
     assert session.told.notices.splitlines() == [
         f"pair a-b: {again}",
-        *[f"pair a-b: no route; {again}"] * (keeping.OPENINGS - 1),
+        *[f"pair a-b: no route; {again}"] * len(keeping.OPENING_PAUSES_S),
     ]
 
 

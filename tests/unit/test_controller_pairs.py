@@ -365,7 +365,7 @@ def test_ctrl_c_ends_pairs_that_run_rest_and_wait(
 def test_ctrl_c_ends_a_pause_between_two_openings(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "OPENING_PAUSE_S", 600.0)
+    monkeypatch.setattr(keeping, "OPENING_PAUSES_S", (600.0,) * 3)
     keys = CtrlC(monkeypatch)
     refuse = refusing("a-b")
 
