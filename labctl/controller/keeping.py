@@ -44,16 +44,15 @@ class Keeper:
         if not pair.lost:
             return pair
         why = ""
-        for pause_s in (*OPENING_PAUSES_S, None):
+        for pause_s in (*OPENING_PAUSES_S, 0.0):
             self._tell(Notice(f"pair {name}: {why}its nodes are started again"))
             try:
                 return self._reopen(name)
-            except LabError as fault:
-                why = f"{fault.fault}; "
-                if not self._trials.pause(pause_s or 0):
-                    break
-                if pause_s is None:
-                    self._set_aside(name, fault)
+            except LabError as error:
+                fault, why = error, f"{error.fault}; "
+            if not self._trials.pause(pause_s):
+                return None
+        self._set_aside(name, fault)
         return None
 
     def had_result(self, name: str) -> None:
