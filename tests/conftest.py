@@ -40,8 +40,14 @@ def takes_the_machine(nodeid: str) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Such tests come last, when other workers have nothing left to do."""
-    items.sort(key=lambda item: takes_the_machine(item.nodeid))
+    """Such tests come last, when other workers have nothing left to do; long unit tests first, so that none still runs then."""
+
+    def place(item: pytest.Item) -> int:
+        if takes_the_machine(item.nodeid):
+            return 2
+        return 0 if item.get_closest_marker("slow") else 1
+
+    items.sort(key=place)
 
 
 class OneAfterTheOther(LoadScopeScheduling):  # type: ignore[misc]
