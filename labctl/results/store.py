@@ -5,7 +5,6 @@ the process ends, however it ends. So whatever is half-written when a run is ope
 left by a dead process, and is swept.
 """
 
-import fcntl
 import json
 import os
 import secrets
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from labctl.errors import LabHeld, ResultsError
+from labctl.errors import ResultsError
 from labctl.results import layout
 from labctl.results.files import (
     give_to_caller,
@@ -27,7 +26,7 @@ from labctl.results.files import (
     write_durably,
     writing,
 )
-from labctl.results.journal import journal_line, read_journal
+from labctl.results.journal import journal_line, lock_journal
 from labctl.results.schema import SCHEMA_VERSION, Outcome, TrialRecord
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class RunStore:
         with writing(out):
             make_folder(out)
             path = _new_folder(out, layout.run_name(campaign.name, now or datetime.now(UTC)))
-            store = cls(path, _open_journal(path))
+            store = cls(path, lock_journal(path / layout.JOURNAL))
             write_durably(path / layout.CAMPAIGN, text.encode())
             for name, trace in campaign.traces.items():
                 write_durably(path / name, trace.encode())
@@ -94,7 +93,7 @@ class RunStore:
         """
         path = layout.find_run(run, out)
         with writing(path):
-            store = cls(path, _open_journal(path))
+            store = cls(path, lock_journal(path / layout.JOURNAL))
             for left in (path / layout.TRIALS).glob(f"{layout.UNFINISHED}*"):
                 shutil.rmtree(left)
             for left in path.glob(".*.new"):
@@ -244,32 +243,6 @@ def _new_folder(out: Path, name: str) -> Path:
         give_to_caller(path)
         return path
     raise ResultsError(f"there are too many runs called {name}", place=str(out))
-
-
-def _open_journal(run: Path) -> int:
-    """The journal's descriptor, locked for this process.
-
-    Raises:
-        LabHeld: another process has it.
-    """
-    path = run / layout.JOURNAL
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        opened = [entry for entry in read_journal(path) if "pid" in entry]
-        who = f"process {opened[-1]['pid']} since {opened[-1]['utc']}" if opened else "a process"
-        raise LabHeld(
-            f"this run is being written by {who}",
-            place=str(run),
-            mend="wait until it has ended, or end it",
-        ) from None
-    give_to_caller(path)
-    size = os.fstat(descriptor).st_size
-    if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        os.write(descriptor, b"\n")  # the writer died within a line: the next one starts afresh
-    return descriptor
 
 
 def _point_latest(out: Path, name: str) -> None:

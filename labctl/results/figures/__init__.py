@@ -9,7 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from labctl.results.figures import aids, blackout, costs, load, stalls, transparency, work
+from labctl.results.figures import (
+    aids,
+    blackout,
+    costs,
+    instrument,
+    load,
+    stalls,
+    transparency,
+    work,
+)
 from labctl.results.figures.seen import Figure, Seen
 from labctl.results.schema import Scalar, TrialRecord
 
@@ -69,6 +78,10 @@ MORE_FIGURES: tuple[Figure, ...] = (
     transparency.clock_jump_ms,
     transparency.beats_reordered,
     transparency.vcpu_stolen_s,
+    instrument.sample_lag_max_ms,
+    instrument.clock_offset_source_ms,
+    instrument.clock_offset_destination_ms,
+    instrument.clock_uncertainty_ms,
 )
 """Columns behind those: parts of a figure, and what it rests on."""
 
