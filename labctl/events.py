@@ -23,6 +23,7 @@ class RunStarted:
     """until the last pair is done"""
     pairs: tuple[str, ...] = ()
     """which trials are spread over"""
+    lab: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,25 @@ class Progress:
     transferred_bytes: int
     remaining_bytes: int
     passes: int
+    dirty_bytes_per_s: float = 0.0
+    """as QEMU says: pages dirtied anew, by the pass before"""
+    bandwidth_bytes_per_s: float = 0.0
+    """as QEMU says"""
+    throttle_percent: float = 0.0
+    """what auto-converge takes from each vCPU"""
+    page_requests: int = 0
+    """of postcopy, until now"""
+
+
+@dataclass(frozen=True)
+class GuestSeen:
+    """The guest of a trial, by its beats, now and then."""
+
+    number: int
+    work_bytes_per_s: float
+    """pages written since this was told last"""
+    blackout_s: float | None
+    """so far, from the source's last beat; None while the source still beats"""
 
 
 @dataclass(frozen=True)
@@ -90,6 +110,22 @@ class AttemptInterrupted:
     name: str
     attempt: int
     reason: str
+
+
+@dataclass(frozen=True)
+class PairOpened:
+    """The nodes of a pair are there, for the first time or again."""
+
+    pair: str
+    hosts: tuple[str, str]
+    nodes: int
+
+
+@dataclass(frozen=True)
+class PairLost:
+    """A pair has lost a node. It is opened anew before its next trial."""
+
+    pair: str
 
 
 @dataclass(frozen=True)
@@ -143,8 +179,11 @@ Event = (
     | TrialStarted
     | StateEntered
     | Progress
+    | GuestSeen
     | TrialEnded
     | AttemptInterrupted
+    | PairOpened
+    | PairLost
     | PairSetAside
     | PairReturned
     | PlanGrown

@@ -9,7 +9,7 @@ from labctl.campaign import Plan, PlannedTrial, TimingSpec
 from labctl.campaign.models import LinkSpec
 from labctl.controller.recording import ITSELF_FAILED
 from labctl.errors import NodeLost
-from labctl.events import Event, Notice, Progress, StateEntered
+from labctl.events import Event, GuestSeen, Notice, Progress, StateEntered
 from labctl.lab import Pair
 from labctl.migration import Interrupted, RawTrial, TrialRun
 
@@ -42,9 +42,10 @@ class Attempts:
                 self._tell_link(pair)
 
         def progress(said: dict[str, Any]) -> None:
-            transferred, remaining = int(said["transferred_bytes"]), int(said["remaining_bytes"])
-            status, passes = str(said["status"]), int(said["passes"])
-            self._tell(Progress(planned.number, status, transferred, remaining, passes))
+            self._tell(Progress(planned.number, **said))
+
+        def guest(work_bytes_per_s: float, blackout_s: float | None) -> None:
+            self._tell(GuestSeen(planned.number, work_bytes_per_s, blackout_s))
 
         trial = TrialRun(
             self._plan.cell(planned.cell),
@@ -54,6 +55,7 @@ class Attempts:
             stop=self._stop,
             on_state=entered,
             on_progress=progress,
+            on_guest=guest,
         )
         try:
             return trial.run(), True

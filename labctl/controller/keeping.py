@@ -11,7 +11,7 @@ from typing import Final
 
 from labctl.controller.dispatch import Dispatcher
 from labctl.errors import LabctlError, LabError
-from labctl.events import Event, Notice, PairReturned, PairSetAside
+from labctl.events import Event, Notice, PairLost, PairOpened, PairReturned, PairSetAside
 from labctl.lab import Lab, Pair
 
 OPENING_PAUSES_S: Final[tuple[float, ...]] = (1.0, 4.0, 15.0, 25.0)
@@ -43,6 +43,7 @@ class Keeper:
         pair = self._pairs[name]
         if not pair.lost:
             return pair
+        self._tell(PairLost(name))
         why = ""
         for pause_s in (*OPENING_PAUSES_S, 0.0):
             self._tell(Notice(f"pair {name}: {why}its nodes are started again"))
@@ -93,4 +94,10 @@ class Keeper:
 
     def _reopen(self, name: str) -> Pair:
         self._pairs[name] = self._lab.reopen(name)
+        self._tell(opened(self._pairs[name]))
         return self._pairs[name]
+
+
+def opened(pair: Pair) -> PairOpened:
+    """What is told of a pair that is open."""
+    return PairOpened(pair.name, (pair.a.host, pair.b.host), len(pair.nodes))

@@ -14,7 +14,7 @@ from typing import Final
 from labctl.campaign import Campaign, Plan, PlannedTrial, estimate_run_s, grown
 from labctl.controller.attempts import Attempts
 from labctl.controller.dispatch import Dispatcher
-from labctl.controller.keeping import Keeper
+from labctl.controller.keeping import Keeper, opened
 from labctl.controller.recording import ITSELF_FAILED, record_trial
 from labctl.controller.summary import BAD, Summary
 from labctl.controller.telling import Journal, Telling
@@ -99,6 +99,8 @@ class Controller:
         ]
         try:
             self._tell(self._started())
+            for pair in self._lab.pairs.values():
+                self._tell(opened(pair))
             for worker in workers:
                 worker.start()
             _join(workers)
@@ -121,7 +123,8 @@ class Controller:
         done = planned - len(self._left())
         pairs = tuple(self._lab.pairs)
         name, estimate_s = self._store.name, self._trials.left_s()
-        return RunStarted(self._store.path, name, planned, done, estimate_s, pairs)
+        lab = self._lab.name
+        return RunStarted(self._store.path, name, planned, done, estimate_s, pairs, lab)
 
     def _left(self) -> list[PlannedTrial]:
         """What was asked for and has no result."""

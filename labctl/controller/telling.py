@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from labctl.errors import LabctlError
-from labctl.events import Event, Notice, Observer, Progress, StateEntered
+from labctl.events import Event, GuestSeen, Notice, Observer, Progress, StateEntered
 from labctl.results import RunStore
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Journal:
 
     def handle(self, event: Event) -> None:
         """Write it down, but for what comes many times a second."""
-        if isinstance(event, Progress | StateEntered):
+        if isinstance(event, Progress | GuestSeen | StateEntered):
             return
         data: dict[str, Any] = asdict(event)
         data.pop("figures", None)

@@ -184,8 +184,8 @@ class Bench:
         had is noted in the raw trial, and its faults are returned.
         """
         faults: list[LabctlError] = []
-        for end in self.ends.values():
-            end.node.on_event = None
+        for node in (self.observer, *(end.node for end in self.ends.values())):
+            node.on_event = None
         steps: list[tuple[str, Callable[[], None]]] = [
             ("the link's counters", self._collect_counters)
         ]

@@ -14,6 +14,7 @@ from labctl.migration import waits
 from labctl.migration.baseline import verify_load
 from labctl.migration.bench import Bench, lost
 from labctl.migration.evidence import course_of, evidence
+from labctl.migration.guest_now import GuestHook, GuestNow
 from labctl.migration.judge import Ends, Judgement, judge
 from labctl.migration.load import Accounts
 from labctl.migration.raw import RawTrial
@@ -43,6 +44,7 @@ class TrialRun:
         stop: threading.Event,
         on_state: StateHook = lambda _state, _t_ns: None,
         on_progress: ProgressHook = lambda _progress: None,
+        on_guest: GuestHook = lambda _work_bytes_per_s, _blackout_s: None,
     ) -> None:
         self.raw = RawTrial(vcpus=cell.guest.vcpus)
         self._cell = cell
@@ -52,6 +54,7 @@ class TrialRun:
         self._bench = Bench(pair, direction, self.raw, stop)
         self._on_state = on_state
         self._on_progress = on_progress
+        self._guest_now = GuestNow(on_guest)
         self._nonce = random.getrandbits(32) or 1
         self._accounts = Accounts(self.raw.guest)
         self._states = States(self._note_state, self._bench.clocks.now_ns)
@@ -192,6 +195,11 @@ class TrialRun:
             else:
                 self._bench.heard("destination", event, data)
 
+        def on_observer_event(event: str, data: dict[str, Any]) -> None:
+            if event == "beats":
+                self._guest_now.heard(data, self._states.state)
+
+        self._bench.observer.on_event = on_observer_event
         self._bench.ends["source"].node.on_event = on_source
         self._bench.ends["destination"].node.on_event = on_destination
 

@@ -34,7 +34,7 @@ class Agent:
         self._place = Place(run, role)
         # In the order they are closed: the host is given back when nothing is left on it.
         self._groups = (
-            BeatServices(self._place),
+            BeatServices(self._place, send),
             MachineServices(self._place, send),
             HostServices(self._place),
         )

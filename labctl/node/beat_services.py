@@ -8,16 +8,21 @@ from contextlib import suppress
 from typing import Any, Callable
 
 from .observer import Observer
-from .protocol import RequestError, pack
+from .protocol import RequestError, event, pack
 from .relay import Relay
-from .services import Handler, Params, Place, anchor
+from .services import Handler, Params, Place, Send, anchor
+
+TELL_PERIOD_S = 0.2
+"""of what was seen of the guest, for those who watch"""
 
 
 class BeatServices:
-    """Holds the observer, or the relay."""
+    """Holds the observer, or the relay; `send` is told now and then what the beats say."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, send: Send) -> None:
         self._place = place
+        self._send = send
+        self._telling: asyncio.Task[None] | None = None
         self._observer: Observer | None = None
         self._relay: Relay | None = None
         self._changed = asyncio.Event()
@@ -35,6 +40,9 @@ class BeatServices:
 
     async def close(self) -> None:
         """Stop observing, and relaying."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
         if self._observer is not None:
             self._observer.close()
             self._observer = None
@@ -49,12 +57,18 @@ class BeatServices:
             door_address=params.get("door_address"),
             relayed=params.get("relayed", ()),
         )
+        self._telling = self._loop.create_task(self._tell(self._observer))
         door = self._observer.door
         return {
             "paths": self._observer.paths,
             "door": door.describe() if door is not None else None,
             **anchor(),
         }
+
+    async def _tell(self, observer: Observer) -> None:
+        while not observer.closed:
+            await asyncio.sleep(TELL_PERIOD_S)
+            self._send(event("beats", observer.brief()))
 
     async def _start_relay(self, params: Params) -> Any:
         await self._stop_relay({})

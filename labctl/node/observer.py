@@ -59,6 +59,7 @@ class Observer:
         self.load: dict[str, Any] | None = None
         self.last: dict[str, Beat | None] = dict.fromkeys(SIDES)
         self.last_ns: dict[str, int] = dict.fromkeys(SIDES, 0)
+        self.first_ns: dict[str, int] = dict.fromkeys(SIDES, 0)
         self.count: dict[str, int] = dict.fromkeys(SIDES, 0)
         self.foreign = 0
         self.fault: RequestError | None = None
@@ -145,6 +146,16 @@ class Observer:
             "reports": list(self.reports),
             "load": self.load,
             "now_ns": time.monotonic_ns(),
+        }
+
+    def brief(self) -> dict[str, Any]:
+        """What is worth telling several times a second: the newest work of each vCPU, and when each side first and last beat."""
+        newest = self.last["destination"] or self.last["source"]
+        return {
+            "now_ns": time.monotonic_ns(),
+            "work": list(newest.work) if newest else None,
+            "first_ns": dict(self.first_ns),
+            "last_ns": dict(self.last_ns),
         }
 
     def write_rate(self, since_ns: int) -> dict[str, Any]:
@@ -302,6 +313,7 @@ class Observer:
             self.records += packed
         last = self.last[side]
         self.last[side] = beat
+        self.first_ns[side] = self.first_ns[side] or t_ns
         self.last_ns[side] = t_ns
         self.count[side] += 1
         if last is None or last.phase != beat.phase:

@@ -155,6 +155,10 @@ class Sampler:
                 "transferred_bytes": ram.get("transferred", 0),
                 "remaining_bytes": ram.get("remaining", 0),
                 "passes": ram.get("dirty-sync-count", 0),
+                "dirty_bytes_per_s": ram.get("dirty-pages-rate", 0) * ram.get("page-size", 4096),
+                "bandwidth_bytes_per_s": ram.get("mbps", 0.0) * 1e6 / 8,
+                "throttle_percent": said.get("cpu-throttle-percentage", 0),
+                "page_requests": ram.get("postcopy-requests", 0),
             }
             with suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._progress, progress)

@@ -249,8 +249,8 @@ def test_events_are_told_in_order(session: Session) -> None:
         type(e).__name__ for e in session.told.events if not isinstance(e, StateEntered | Progress)
     ]
     assert kinds == [
-        "RunStarted", "TrialStarted", "AttemptInterrupted", "Notice", "TrialStarted", "TrialEnded",
-        "TrialStarted", "TrialEnded", "TrialStarted", "TrialEnded", "RunEnded",
+        "RunStarted", "PairOpened", "TrialStarted", "AttemptInterrupted", "PairLost", "Notice", "PairOpened",
+        "TrialStarted", "TrialEnded", "TrialStarted", "TrialEnded", "TrialStarted", "TrialEnded", "RunEnded",
     ]  # fmt: skip
     started = session.told.of(RunStarted)[0]
     assert (started.trials, started.done, started.directory) == (3, 0, session.directory)
@@ -270,8 +270,8 @@ def test_the_journal_has_what_happened(session: Session) -> None:
     session.run([Script(lose="observer:observe.wait")])
     journal = [line["event"] for line in session.stored.journal() if "event" in line]
     assert journal[1:] == [
-        "RunStarted", "TrialStarted", "AttemptInterrupted", "Notice", "TrialStarted", "TrialEnded",
-        "RunEnded",
+        "RunStarted", "PairOpened", "TrialStarted", "AttemptInterrupted", "PairLost", "Notice", "PairOpened",
+        "TrialStarted", "TrialEnded", "RunEnded",
     ]  # fmt: skip
 
 
