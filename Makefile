@@ -56,7 +56,7 @@ lint: $(DONE)/dev
 
 lock: $(DONE)/dev
 	@$(LOCK) --output-file requirements.txt
-	@$(LOCK) --group dev --group docs --constraints requirements.txt --output-file requirements-dev.txt
+	@$(LOCK) --extra grafana --group dev --group docs --constraints requirements.txt --output-file requirements-dev.txt
 
 clean:
 	rm -rf $(VENV) build dist labctl/guest/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible
@@ -88,7 +88,8 @@ $(DONE)/lab: $(LAB) $(DONE)/labctl $(if $(shell PATH="$(PATH)" command -v qemu-s
 # What the tests and checks need besides.
 $(DONE)/dev: requirements-dev.txt $(DONE)/runtime
 	@echo "==> installing what the tests need"
-	@$(PIP) --require-hashes --only-binary :all: -r requirements-dev.txt
+	@URLLIB3_NO_OVERRIDE=true $(PIP) --require-hashes --only-binary :all: --no-binary urllib3-future --no-build-isolation \
+	  -r requirements-dev.txt
 	@touch $@
 
 # A browser, for the tests that open the report in one; QEMU of other versions, for those of the rules; containers.

@@ -1,6 +1,6 @@
 """Campaigns on a fake lab, everything between the nodes and the results directory real."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from labctl.controller import Controller, Summary
 from labctl.events import (
     Event,
     Notice,
+    Observer,
 )
 from labctl.lab.fake import CAPABILITIES, FakeLab, Script, fake_lab
 from labctl.lab.fake.lab import Openings, Scripts
@@ -76,6 +77,7 @@ class Session:
         openings: Openings = (),
         told: Told | None = None,
         plan: Plan | None = None,
+        observers: Sequence[Observer] = (),
         **options: Any,
     ) -> Summary:
         asked = asked or campaign()
@@ -93,7 +95,7 @@ class Session:
             )
             with store:
                 self.directory = store.path
-                return Controller(asked, plan, lab, store, [self.told], **options).run()
+                return Controller(asked, plan, lab, store, [self.told, *observers], **options).run()
 
     @property
     def stored(self) -> Run:

@@ -12,11 +12,15 @@ from labctl.cli.console import say
 from labctl.cli.doctor import doctor
 from labctl.cli.effects import effects
 from labctl.cli.explain import explain
+from labctl.cli.export import export
 from labctl.cli.figures import figures
+from labctl.cli.grafana import grafana
 from labctl.cli.init import init
 from labctl.cli.lab import lab
 from labctl.cli.logs import set_up
 from labctl.cli.ls import ls
+from labctl.cli.metrics import metrics
+from labctl.cli.monitor import monitor
 from labctl.cli.plan import plan
 from labctl.cli.report import report
 from labctl.cli.results import results
@@ -24,6 +28,7 @@ from labctl.cli.root import Root, Settings
 from labctl.cli.run import run
 from labctl.cli.schema import schema
 from labctl.cli.show import show
+from labctl.cli.watch import watch
 from labctl.errors import InputError
 
 app = typer.Typer(
@@ -74,8 +79,10 @@ def labctl(
 
 
 VERBS: tuple[Callable[..., None], ...] = (
-    init, doctor, plan, run, ls, show, results, report, figures, compare, effects, explain, schema,
+    init, doctor, plan, run, watch, monitor, ls, show, results, report, figures, compare, effects, export, explain, schema,
 )  # fmt: skip
 for verb in VERBS:
     app.command()(verb)
 app.add_typer(lab, name="lab")
+app.add_typer(metrics, name="metrics")
+app.add_typer(grafana, name="grafana")

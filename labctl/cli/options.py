@@ -13,7 +13,7 @@ from labctl.cli.root import Settings
 DEFAULT_OUT = Path("runs")
 
 
-def _files(incomplete: str) -> list[str]:
+def campaign_files(incomplete: str) -> list[str]:
     """Campaign files here, in `campaigns/`, and where one has begun to type."""
     found = [
         path
@@ -34,7 +34,7 @@ def runs(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def files_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
     """What `run` takes: a file, or the run to go on with."""
-    return runs(ctx, incomplete) if ctx.params.get("resume") else _files(incomplete)
+    return runs(ctx, incomplete) if ctx.params.get("resume") else campaign_files(incomplete)
 
 
 def _rules(incomplete: str) -> list[str]:
@@ -52,11 +52,15 @@ def _labs(incomplete: str) -> list[str]:
 
 
 FileArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The campaign file.", autocompletion=_files)
+    Path, typer.Argument(metavar="FILE", help="The campaign file.", autocompletion=campaign_files)
 ]
 RunArgument = Annotated[
     str,
     typer.Argument(metavar="RUN", help="A run: a path, a name, or latest.", autocompletion=runs),
+]
+RunsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN]...", help="Runs: paths, names, or latest.", autocompletion=runs),
 ]
 RuleArgument = Annotated[
     str | None,
@@ -75,6 +79,28 @@ LabOption = Annotated[
     typer.Option(metavar="LAB", help="Instead of the campaign's own lab.", autocompletion=_labs),
 ]
 QuickOption = Annotated[bool, typer.Option("--quick", help="One repetition, no warm-up.")]
+
+
+MetricsAddress = Annotated[
+    str,
+    typer.Option(
+        "--address", metavar="HOST:PORT", help="Where to listen; by default 127.0.0.1:9837."
+    ),
+]
+MetricsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        metavar="[HOST:PORT]",
+        help="Serve metrics to Prometheus meanwhile; by default on 127.0.0.1:9837.",
+    ),
+]
+RemoteWriteOption = Annotated[
+    str | None,
+    typer.Option(
+        "--remote-write", metavar="URL", help="Send each trial's 10 ms samples to a Prometheus."
+    ),
+]
 
 
 def settings(ctx: typer.Context) -> Settings:

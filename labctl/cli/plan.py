@@ -14,7 +14,7 @@ from labctl.cli.options import (
     as_typed,
     may_ask,
 )
-from labctl.cli.pace import clock
+from labctl.monitoring.pace import clock
 
 if TYPE_CHECKING:
     from labctl.campaign import Campaign, Plan, PlannedTrial, RepetitionsSpec

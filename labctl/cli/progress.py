@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from labctl.cli.console import brief, live
 from labctl.cli.options import near
-from labctl.cli.pace import Pace, clock
 from labctl.events import (
     AttemptInterrupted,
     Event,
@@ -25,6 +24,7 @@ from labctl.events import (
     TrialEnded,
     TrialStarted,
 )
+from labctl.monitoring.pace import Pace, clock
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -6,15 +6,11 @@ from typing import Annotated
 import typer
 
 from labctl.cli.console import say
-from labctl.cli.options import DEFAULT_OUT, OutOption, near, runs
+from labctl.cli.options import DEFAULT_OUT, OutOption, RunsArgument, near
 
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Instead of the run's own report.html."),
-]
-RunsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[RUN]...", help="Runs: paths, names, or latest.", autocompletion=runs),
 ]
 
 

@@ -1,6 +1,7 @@
 """The root of the verbs: global options anywhere on the line, and errors as a user should see them."""
 
 import logging
+import re
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from labctl.errors import LabctlError
 INTERRUPTED = 130
 _FLAGS = {"-v", "-vv", "-q", "--verbose", "--quiet"}
 _VALUED = "--log-file"
+_BARE = "--metrics"
+"""an option that has a value or none"""
+_ADDRESS = re.compile(r"(\S*:)?\d+")
 
 log = logging.getLogger("labctl")
 
@@ -40,7 +44,7 @@ class Root(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Global options may stand behind the verb too, where one thinks of them."""
-        return super().parse_args(ctx, hoisted(args))
+        return super().parse_args(ctx, hoisted(with_values(args)))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; whatever it raises becomes a message and an exit status."""
@@ -73,6 +77,17 @@ def _unexpected(error: Exception, settings: Settings) -> int:
     else:
         complain(f"  mend: {settings.log_file} says where", bare=True)
     return 1
+
+
+def with_values(args: Sequence[str]) -> list[str]:
+    """The arguments, `--metrics` with an empty value where no address follows."""
+    found: list[str] = []
+    for arg in args:
+        if found and found[-1] == _BARE:
+            found[-1:] = [f"{_BARE}={arg}"] if _ADDRESS.fullmatch(arg) else [f"{_BARE}=", arg]
+        else:
+            found.append(arg)
+    return [*found[:-1], f"{_BARE}="] if found[-1:] == [_BARE] else found
 
 
 def hoisted(args: Sequence[str]) -> list[str]:

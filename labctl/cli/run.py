@@ -11,8 +11,10 @@ from labctl.cli.console import tell
 from labctl.cli.options import (
     DEFAULT_OUT,
     LabOption,
+    MetricsOption,
     OutOption,
     QuickOption,
+    RemoteWriteOption,
     as_typed,
     files_or_runs,
     may_ask,
@@ -66,6 +68,8 @@ def run(
     share: ShareOption = False,
     resume: ResumeOption = False,
     accept_changed_plan: AcceptOption = False,
+    metrics: MetricsOption = None,
+    remote_write: RemoteWriteOption = None,
 ) -> None:
     """Run a campaign: real migrations, each measured.
 
@@ -113,12 +117,13 @@ def run(
         tell("--dry-run: nothing was run")
         return
     from labctl.cli.session import conduct
+    from labctl.cli.watched import Watched
 
     options: dict[str, Any] = {"lab": lab, "share": share, "fail_fast": fail_fast, "only": only}
     cells = [cell.name for cell in plan.cells]
-    raise typer.Exit(
-        conduct(partial(start, out=out, **options), cells, settings(ctx), out=out, lab=lab)
-    )
+    starting = partial(start, out=out, **options)
+    watched = Watched(metrics, remote_write)
+    raise typer.Exit(conduct(starting, cells, settings(ctx), out=out, lab=lab, watched=watched))
 
 
 def _refuse(given: bool, option: str, why: str) -> None:

@@ -12,6 +12,7 @@ from labctl.cli.console import complain, err
 from labctl.cli.logs import LogEvents
 from labctl.cli.progress import RunProgress
 from labctl.cli.root import INTERRUPTED, Settings
+from labctl.cli.watched import Watched
 from labctl.errors import LabctlError
 from labctl.events import Event, Observer, RunStarted
 
@@ -36,11 +37,12 @@ def conduct(
     *,
     out: Path,
     lab: str | None,
+    watched: Watched,
 ) -> int:
     """Start a run with its observers, and see it to its end; the exit status.
 
     `start` is one of the API's verbs that still lacks its observers; `cells` are the names that
-    will be shown.
+    will be shown; `watched`: who watches from outside.
     """
     begun = _Begun()
     observers: list[Observer] = [begun, LogEvents()]
@@ -48,6 +50,7 @@ def conduct(
         with ExitStack() as shown, _terminated_is_interrupted():
             if not settings.quiet:
                 observers.append(shown.enter_context(RunProgress(err(), cells)))
+            observers += shown.enter_context(watched.observers())
             result = start(observers=observers)
     except KeyboardInterrupt:
         if begun.name is None:

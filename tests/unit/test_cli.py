@@ -23,7 +23,6 @@ from labctl.cli import lab
 from labctl.cli.app import app
 from labctl.cli.console import brief, some
 from labctl.cli.logs import set_up, thread_died
-from labctl.cli.pace import clock
 from labctl.cli.root import hoisted
 from labctl.cli.run import quickstart
 from labctl.controller import Summary
@@ -42,6 +41,7 @@ from labctl.events import (
 )
 from labctl.faults import ASKS
 from labctl.lab import checking
+from labctl.monitoring.pace import clock
 from labctl.playbook import TaskEvent
 from labctl.provision import ProvisionResult
 from labctl.results import load_run
@@ -107,6 +107,8 @@ def test_version_and_help() -> None:
         "doctor",
         "plan",
         "run",
+        "watch",
+        "monitor",
         "ls",
         "show",
         "results",
@@ -114,9 +116,12 @@ def test_version_and_help() -> None:
         "figures",
         "compare",
         "effects",
+        "export",
         "explain",
         "schema",
         "lab",
+        "metrics",
+        "grafana",
     ]
     for args in ([], *([verb] for verb in verbs), ["lab", "check"], ["lab", "provision"]):
         said = Said(*args, "--help")

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from labctl.cli.console import live
-from labctl.cli.pace import Pace, clock
 from labctl.cli.progress import RunProgress
 from labctl.events import (
     AttemptInterrupted,
@@ -24,6 +23,7 @@ from labctl.events import (
     TrialEnded,
     TrialStarted,
 )
+from labctl.monitoring.pace import Pace, clock
 
 CELL = "precopy,write_rate=400MiBps"
 LONG = "precopy,write_rate=400MiBps,working_set=128MiB,multifd_channels=4"

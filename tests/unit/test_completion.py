@@ -86,7 +86,7 @@ def completed(here: Path, *typed: str) -> list[str]:
 
 def test_verbs_and_options(here: Path) -> None:
     assert {"init", "plan", "run", "explain", "schema", "lab"} <= set(completed(here, ""))
-    assert completed(here, "ex") == ["explain"]
+    assert completed(here, "exp") == ["export", "explain"]
     assert completed(here, "lab", "prov") == ["provision"]
     assert "--dry-run" in completed(here, "run", "--")
 

@@ -110,7 +110,11 @@ def test_every_command_that_is_shown_exists(path: Path) -> None:
         if words[0].startswith("-"):
             continue
         for verb in words[0].split(","):
-            verbs = words[1].split("|") if verb == "lab" and len(words) > 1 else [""]
+            verbs = (
+                words[1].split("|")
+                if verb in {"lab", "metrics", "grafana"} and len(words) > 1
+                else [""]
+            )
             for below in verbs:
                 said = SECTIONS.get(f"{verb} {below}".strip())
                 assert said is not None, words

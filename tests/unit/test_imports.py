@@ -29,8 +29,9 @@ BELOW: dict[str, set[str]] = {
     "doctor": {"units", "data", "guest"},
     "analysis": {"results"},
     "report": {"analysis"},
+    "monitoring": {"analysis", "events", "data"},
     "api": {"controller", "report"},
-    "cli": {"api", "provision", "doctor"},
+    "cli": {"api", "monitoring", "provision", "doctor"},
 }
 PUBLIC = {"__init__", "__main__"}  # the package's own surface, above all rooms
 NODE_THIRD_PARTIES = {"qemu"}
@@ -44,6 +45,10 @@ HEAVY = {
     "plotext",
     "scipy",
     "matplotlib",
+    "prometheus_client",
+    "google",
+    "tenacity",
+    "grafana_client",
 }
 
 

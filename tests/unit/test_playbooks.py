@@ -105,7 +105,7 @@ def test_a_role_has_what_every_role_has(role: Path) -> None:
         assert first["ansible.builtin.import_tasks"] == "validate.yml"
     unprovision = load(PLAYBOOKS / "unprovision.yml")[0]["tasks"][0]["loop"]
     # What `qemu` takes back with its own; what only helps the others; what changes nothing.
-    others = {"qemu_beside", "packages", "settings", "host_facts"}
+    others = {"qemu_beside", "packages", "settings", "daemon", "host_facts"}
     ways_back = {"packages": "remove.yml", "settings": "restore.yml", "host_facts": "main.yml"}
     assert (role / "tasks" / ways_back.get(role.name, "unprovision.yml")).exists()
     assert role.name in set(unprovision) | others

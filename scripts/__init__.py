@@ -1,0 +1,1 @@
+"""Programs that write what the repository keeps and no hand writes."""
