@@ -18,10 +18,10 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception_type,
-    stop_when_event_set,
     wait_random_exponential,
 )
 from tenacity.nap import sleep_using_event
+from tenacity.stop import stop_base
 
 from labctl.errors import LabctlError
 from labctl.events import Event, PlanGrown, RunStarted, TrialEnded
@@ -34,7 +34,7 @@ MAX_WAITING: Final = 1_000
 """trials"""
 SAMPLES_A_REQUEST: Final = 2_000
 FIRST_PAUSE_S: Final = 0.5
-LONGEST_PAUSE_S: Final = 30.0
+LONGEST_PAUSE_S: Final = 15.0
 """between two tries while nobody answers"""
 FLUSH_S: Final = 20.0
 """after the run, for what still waits"""
@@ -61,7 +61,7 @@ class RemoteWriter:
         self._series: RunSeries | None = None
         self._waiting: deque[int] = deque()
         self._changed = threading.Condition()
-        self._closing = False
+        self._closing = threading.Event()
         self._give_up = threading.Event()
         self._away = False
         self._thread = threading.Thread(target=self._serve, name="remote-write", daemon=True)
@@ -83,10 +83,10 @@ class RemoteWriter:
         traceback: TracebackType | None,
     ) -> None:
         with self._changed:
-            self._closing = True
+            self._closing.set()
             self._changed.notify_all()
         with suppress(KeyboardInterrupt):
-            self._thread.join(0 if self._away else FLUSH_S)
+            self._thread.join(FLUSH_S)
         self._give_up.set()
         self._thread.join()
         with self._changed:
@@ -124,8 +124,9 @@ class RemoteWriter:
             try:
                 self._send(number)
                 fate = Fate.SENT
-            except Away:
-                fate = Fate.DROPPED  # asked to end
+            except Away:  # and asked to end
+                fate = Fate.DROPPED
+                self._give_up.set()
             except Refused as fault:
                 fate = Fate.REFUSED
                 if not self.trials[fate]:
@@ -137,7 +138,7 @@ class RemoteWriter:
 
     def _next(self) -> int | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closing)
+            self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
             ending = self._give_up.is_set() or not self._waiting
             return None if ending else self._waiting.popleft()
 
@@ -147,8 +148,8 @@ class RemoteWriter:
         for part in parts(self._series.of(number), SAMPLES_A_REQUEST):
             data = body(part)
             again = Retrying(
-                sleep=sleep_using_event(self._give_up),
-                stop=stop_when_event_set(self._give_up),
+                sleep=sleep_using_event(self._closing),
+                stop=_LastTry(self._closing, self._give_up),
                 wait=wait_random_exponential(multiplier=FIRST_PAUSE_S, max=LONGEST_PAUSE_S),
                 retry=retry_if_exception_type(Away),
                 before_sleep=self._note_away,
@@ -172,3 +173,15 @@ class RemoteWriter:
             self._away = True
             fault = state.outcome.exception() if state.outcome else None
             self._tell(f"remote write waits: {fault}")
+
+
+class _LastTry(stop_base):
+    """Stops when giving up; and when the run has ended, after one try more, which may be the first since somebody answers again."""
+
+    def __init__(self, closing: threading.Event, give_up: threading.Event) -> None:
+        self._closing, self._give_up = closing, give_up
+        self._is_last = False
+
+    def __call__(self, _state: RetryCallState) -> bool:
+        was_last, self._is_last = self._is_last, self._closing.is_set()
+        return was_last or self._give_up.is_set()

@@ -193,9 +193,26 @@ def test_who_is_away_for_a_while_gets_all_of_it_later(
     server.statuses = iter([503, 429, 500])
     with writing(run, server.url) as (writer, told, end):
         end(1)
+        sent(writer, 1)
     assert server.samples() == expected(run, [1])
     assert writer.retries == 3
     assert [words.split(":")[0] for words in told] == ["remote write waits", "remote write goes on"]
+
+
+def test_who_is_back_when_the_run_ends_gets_all_of_it_then(server: Server, run: Run) -> None:
+    server.statuses = iter([503])
+    with writing(run, server.url) as (writer, _told, end):
+        for number in (1, 2):
+            end(number)
+        server.wait_asked()  # and the next try would come after a pause
+    assert +writer.trials == {Fate.SENT: 2}
+    assert server.samples() == expected(run, [1, 2])
+
+
+def sent(writer: RemoteWriter, trials: int) -> None:
+    """Wait until so many trials were sent; the test's time-out ends it."""
+    while writer.trials[Fate.SENT] < trials:
+        threading.Event().wait(0.01)
 
 
 def test_what_is_refused_is_counted_and_the_rest_goes_on(server: Server, run: Run) -> None:
@@ -235,8 +252,7 @@ def test_of_a_full_list_the_oldest_is_left_out(
         assert writer.waiting == 2
         assert +writer.trials == {Fate.DROPPED: 1}
         server.statuses = iter(())
-        while writer.trials[Fate.SENT] < 3:  # the test's time-out ends it
-            threading.Event().wait(0.01)
+        sent(writer, 3)
     assert +writer.trials == {Fate.DROPPED: 1, Fate.SENT: 3}
     assert server.samples() == expected(run, [1, 3, 4])
 
