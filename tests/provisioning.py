@@ -1,4 +1,4 @@
-"""Roles played on hosts, one at a time, with variables of a test's own."""
+"""Roles and playbooks played on hosts, with variables of a test's own."""
 
 import json
 from contextlib import closing
@@ -50,15 +50,25 @@ class Player:
         leave = f"ansible.builtin.include_tasks: {data_path('playbooks/tasks/leave.yml')}"
         return self._play(f"tasks: [{undo}, {leave}]", {}, check, limit)
 
+    def book(
+        self, book: Path, *, check: bool = False, limit: str | None = None, **variables: Any
+    ) -> Played:
+        """A playbook that there is."""
+        return self._run(book, variables, check, limit)
+
     def _play(
         self, tasks: str, variables: dict[str, Any], check: bool, limit: str | None
     ) -> Played:
-        book, given = self.folder / "play.yml", self.folder / "variables.json"
+        book = self.folder / "play.yml"
         book.write_text(PLAY.format(tasks=tasks))
-        given.write_text(json.dumps(variables))
         roles = self.folder / "roles"
         if not roles.exists():
             roles.symlink_to(data_path("playbooks/roles"))
+        return self._run(book, variables, check, limit)
+
+    def _run(self, book: Path, variables: dict[str, Any], check: bool, limit: str | None) -> Played:
+        given = self.folder / "variables.json"
+        given.write_text(json.dumps(variables))
         options = provision._options(check=check, diff=False, limit=limit)
         run = PlaybookRun(book, self.inventory, [*options, f"--extra-vars=@{given}"], TIMEOUT_S)
         played, failures = Played(), []

@@ -26,8 +26,12 @@ class Service(Thing):
         now = self.now()
         if state["enabled"] != now["enabled"]:
             run("systemctl", "--quiet", "enable" if state["enabled"] else "disable", self.name)
-        if state["running"] != now["running"]:
-            run("systemctl", "start" if state["running"] else "stop", self.name)
+        if state["running"] and not now["running"]:
+            # A unit is read once; what changed in its files since would not hold.
+            run("systemctl", "daemon-reload")
+            run("systemctl", "start", self.name)
+        elif now["running"] and not state["running"]:
+            run("systemctl", "stop", self.name)
 
     def said(self, state: State) -> str:
         return ", ".join(
