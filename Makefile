@@ -1,4 +1,5 @@
 # make demo   sets up all that labctl needs on this machine, and runs the quickstart campaign
+# make monitor  the same under the eyes of a Prometheus, which it installs; prints the address of a page; Ctrl-C ends it
 # make test   sets up all that the tests need, and runs every test
 # make check  the quick loop: lint, format, types, unit tests; no root
 # make docs   builds the site in build/site
@@ -17,19 +18,26 @@ LOCK := $(BIN)/uv --quiet pip compile pyproject.toml --group build --universal -
   --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 GUEST := $(wildcard labctl/guest/*.py labctl/guest/*.c labctl/guest/*.h labctl/guest/*.S labctl/guest/*.ld labctl/guest/src/*)
 LAB := $(shell find playbooks inventory/local -type f)
+# A playbook on this machine: silent, unless it fails.
+PLAY = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && ANSIBLE_HOME="$$home" ANSIBLE_LOCALHOST_WARNING=0 \
+  ANSIBLE_DISPLAY_OK_HOSTS=0 ANSIBLE_DISPLAY_SKIPPED_HOSTS=0 ANSIBLE_NOCOLOR=1 \
+  ansible-playbook -i inventory/local $(1) >"$$home/log" || { cat "$$home/log" >&2; exit 1; }
 export PATH := $(abspath $(BIN)):$(PATH):/usr/sbin:/sbin
 
 COMMA := ,
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
-.PHONY: help demo setup test bench check docs lint lock clean
+.PHONY: help demo monitor setup test bench check docs lint lock clean
 .SECONDARY:
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,6p
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,7p
 
 demo: setup
 	@labctl run campaigns/quickstart.yaml
+
+monitor: setup $(DONE)/prometheus
+	@labctl monitor campaigns/quickstart.yaml
 
 setup: $(DONE)/lab
 
@@ -95,9 +103,13 @@ $(DONE)/dev: requirements-dev.txt $(DONE)/runtime
 # A browser, for the tests that open the report in one; QEMU of other versions, for those of the rules; containers.
 $(DONE)/browser: playbooks/tests.yml $(DONE)/lab
 	@echo "==> installing a browser, QEMU of other versions and what test hosts are made with"
-	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && ANSIBLE_HOME="$$home" ANSIBLE_LOCALHOST_WARNING=0 \
-	  ANSIBLE_DISPLAY_OK_HOSTS=0 ANSIBLE_DISPLAY_SKIPPED_HOSTS=0 ANSIBLE_NOCOLOR=1 \
-	  ansible-playbook -i inventory/local playbooks/tests.yml >"$$home/log" || { cat "$$home/log" >&2; exit 1; }
+	@$(call PLAY,playbooks/tests.yml)
+	@touch $@
+
+# Prometheus, not started: `labctl monitor` starts one of its own; again if somebody removed it since.
+$(DONE)/prometheus: $(LAB) $(DONE)/lab $(if $(shell PATH="$(PATH)" command -v prometheus),,always)
+	@echo "==> installing Prometheus"
+	@$(call PLAY,playbooks/monitoring.yml -e monitoring_start=false)
 	@touch $@
 
 always:

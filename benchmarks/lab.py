@@ -9,7 +9,7 @@ import os
 import random
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from labctl.campaign import (
     make_plan,
 )
 from labctl.controller import Controller
-from labctl.events import Event, TrialEnded
+from labctl.events import Event, Observer, TrialEnded
 from labctl.lab import Lab, Pair, Questions, open_lab
 from labctl.migration import RawTrial, waits
 from labctl.migration.bench import Bench
@@ -123,7 +123,10 @@ class Trials:
     this does. A context manager; entering it raises NotMeasured when the lab cannot run one of them.
     """
 
-    def __init__(self, campaign: Campaign, lab: str = EMBEDDED) -> None:
+    def __init__(
+        self, campaign: Campaign, lab: str = EMBEDDED, *, observers: Sequence[Observer] = ()
+    ) -> None:
+        self._observers = observers
         self._campaign = campaign
         self._name = lab
         self._ending = ExitStack()
@@ -165,7 +168,7 @@ class Trials:
             self.plan,
             self._lab,
             self._store,
-            (ended,),
+            (ended, *self._observers),
             only=glob.escape(planned.name),
         )
         summary = controller.run()

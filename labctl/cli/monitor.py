@@ -1,5 +1,6 @@
 """`labctl monitor`: a Prometheus of one's own, and a campaign under its eyes."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labctl.cli.console import say, tell
+from labctl.cli.console import tell
 from labctl.cli.options import (
     DEFAULT_OUT,
     LabOption,
@@ -15,6 +16,7 @@ from labctl.cli.options import (
     QuickOption,
     campaign_files,
     may_ask,
+    near,
     settings,
 )
 from labctl.cli.root import INTERRUPTED
@@ -67,13 +69,21 @@ def monitor(
 
         may_ask(lab or api.load_campaign(target).lab)
     with prometheus(folder, address, targets=targets) as server:
-        say(f"{server.url}/consoles/labctl.html")
+        _tell_pages(server)
         status = _run(ctx, target, server, out, lab, quick=quick) if target is not None else 0
         if not (end or status == INTERRUPTED):
-            tell(f"Prometheus goes on at {server.url}; Ctrl-C ends it, its data stay in {folder}")
+            tell(f"Prometheus goes on until Ctrl-C; its data stay in {near(folder)}")
+            _tell_pages(server)
             with suppress(KeyboardInterrupt):
                 Event().wait()
     raise typer.Exit(status)
+
+
+def _tell_pages(server: "Prometheus") -> None:
+    """Where to look."""
+    tell(f"Prometheus: {server.page}")
+    if grafana := os.environ.get("LABCTL_GRAFANA_URL"):
+        tell(f"Grafana:    {grafana.rstrip('/')}/d/labctl-campaign")
 
 
 def _run(

@@ -60,14 +60,15 @@ def _verbs() -> Iterator[str]:
     from typer.testing import CliRunner
 
     from labctl.cli.app import VERBS, app
-    from labctl.cli.lab import lab
 
     runner = CliRunner(env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"})
-    below = [command.callback.__name__ for command in lab.registered_commands if command.callback]
-    for words in (
-        *((verb.__name__,) for verb in VERBS),
-        *(("lab", name.rstrip("_")) for name in below),
-    ):
+    below = [
+        (str(group.name), command.callback.__name__.rstrip("_"))
+        for group in app.registered_groups
+        for command in (group.typer_instance.registered_commands if group.typer_instance else ())
+        if command.callback
+    ]
+    for words in (*((verb.__name__,) for verb in VERBS), *below):
         said = runner.invoke(app, [*words, "--help"], prog_name="labctl", terminal_width=100).output
         text = "\n".join(line.rstrip() for line in said.strip().splitlines())
         yield f"## `labctl {' '.join(words)}`\n\n```text\n{text}\n```\n"

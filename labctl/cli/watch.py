@@ -46,15 +46,15 @@ def watch(
         return
     console = stdout()
     if once or not live(console) or not follower.standing.running:
-        console.print(_page(follower))
+        console.print(page(follower))
         return
     from rich.live import Live
 
-    with Live(_page(follower), console=console, auto_refresh=False) as shown:
+    with Live(page(follower), console=console, auto_refresh=False) as shown:
         while follower.standing.running:
             time.sleep(1 / _LOOKS_PER_S)
             follower.look()
-            shown.update(_page(follower), refresh=True)
+            shown.update(page(follower), refresh=True)
 
 
 def curve(values: Sequence[float], width: int = _CURVE) -> str:
@@ -64,7 +64,8 @@ def curve(values: Sequence[float], width: int = _CURVE) -> str:
     return "".join(_BLOCKS[min(7, int(max(0.0, value) / most * 8))] for value in newest)
 
 
-def _page(follower: "Follower") -> "RenderableType":
+def page(follower: "Follower") -> "RenderableType":
+    """How a run stands, for a terminal."""
     from rich.console import Group
     from rich.text import Text
 

@@ -46,6 +46,11 @@ class Prometheus:
     pid: int
 
     @property
+    def page(self) -> str:
+        """The address of what labctl shows there."""
+        return f"{self.url}/consoles/labctl.html"
+
+    @property
     def write_url(self) -> str:
         """Where remote write goes."""
         return f"{self.url}/api/v1/write"
@@ -94,7 +99,7 @@ def prometheus(
     if program is None:
         raise LabError(
             "there is no prometheus in PATH",
-            mend="apt-get install prometheus, or playbooks/monitoring.yml",
+            mend="apt-get install prometheus; in a checkout `make monitor` does, so that it listens on loopback only",
         )
     for made in (folder, targets):
         made.mkdir(parents=True, exist_ok=True)
@@ -134,7 +139,9 @@ def _wait_until_ready(server: Prometheus, process: subprocess.Popen[bytes], log:
         if process.poll() is not None:
             said = "\n".join(log.read_text(errors="replace").splitlines()[-_LAST_LINES:])
             raise LabError(
-                f"prometheus ended with status {process.returncode}:\n{said}", place=str(log)
+                f"prometheus ended with status {process.returncode}:\n{said}",
+                place=str(log),
+                mend="if something else listens there: --address with another port",
             )
         with suppress(OSError, ValueError, KeyError):
             if server.is_ready():

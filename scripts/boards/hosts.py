@@ -1,5 +1,6 @@
 """Dashboard `hosts`: the machines that a lab is made of, and the instrument."""
 
+from functools import partial
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard
@@ -19,6 +20,10 @@ PORT: Final = "{{instance}} {{device}} {{port}}"
 def _second(counter: str, legend: str, more: str = "") -> Query:
     """What a counter of node_exporter counts in a second."""
     return f"rate(node_{counter}{{{HOST}{more}}}[$__rate_interval])", legend
+
+
+of_hosts = partial(curves, step="5s")
+"""playbooks/monitoring.yml has hosts scraped no more often"""
 
 
 def made() -> dashboard.Dashboard:
@@ -44,32 +49,32 @@ def made() -> dashboard.Dashboard:
             (once(f"labctl_sampling_lag_seconds{{{RUNS}}}"), "{{pair}}"), span=6,
         ))
         .with_row(dashboard.Row("Hosts, by node_exporter"))
-        .with_panel(curves(
+        .with_panel(of_hosts(
             "CPU", "Cores in use.", "short",
             (f"""sum by (instance) (rate(node_cpu_seconds_total{{{HOST}, mode!="idle"}}[$__rate_interval]))""", "{{instance}}"),
         ))
-        .with_panel(curves(
+        .with_panel(of_hosts(
             "Memory", "What is not available to programs.", "bytes",
             (f"node_memory_MemTotal_bytes{{{HOST}}} - node_memory_MemAvailable_bytes{{{HOST}}}", "{{instance}}"),
         ))
-        .with_panel(curves(
+        .with_panel(of_hosts(
             "Network", "What each interface sends.", "binBps",
             _second("network_transmit_bytes_total", "{{instance}} {{device}}", ', device!="lo"'),
         ))
-        .with_panel(curves(
+        .with_panel(of_hosts(
             "Dropped packets", "Packets to be sent that an interface has dropped.", "pps",
             _second("network_transmit_drop_total", "{{instance}} {{device}}", ', device!="lo"'),
         ))
         .with_row(dashboard.Row("RDMA, by node_exporter"))
-        .with_panel(curves(
+        .with_panel(of_hosts(
             "RDMA data", "What each RDMA port sends; it passes by the counters of its interface.", "binBps",
             _second("infiniband_port_data_transmitted_bytes_total", PORT), span=8,
         ))
-        .with_panel(curves(
+        .with_panel(of_hosts(
             "RDMA discards", "Packets that an RDMA port has dropped, coming in or going out.", "pps",
             _second("infiniband_port_discards_received_total", f"{PORT} in"), _second("infiniband_port_discards_transmitted_total", f"{PORT} out"), span=8,
         ))
-        .with_panel(curves(
+        .with_panel(of_hosts(
             "RDMA waits", "Ticks of its clock in which an RDMA port had data and could not send: the other end, or the network, holds it back.", "short",
             _second("infiniband_port_transmit_wait_total", PORT), span=8,
         ))

@@ -18,7 +18,8 @@ ABOUT: Final = (
 )
 STEP: Final = "10ms"
 """of the samples; the data source's own is for what is scraped"""
-THIS: Final = 'lab=~"$lab", campaign=~"$campaign", run="$run"'
+THIS: Final = 'lab=~"$lab", campaign=~"$campaign", run="$run", job=""'
+"""what was written, at its true time: of what was scraped, phases are up to a second late"""
 MASK: Final = (
     "* on (lab, campaign, run, pair) group_left () "
     f'(max by (lab, campaign, run, pair) (labctl_trial_info{{{THIS}, trial="$trial"}} == 1))'

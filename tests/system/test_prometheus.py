@@ -12,24 +12,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from labctl.errors import LabError
 from labctl.monitoring import discovery
 from labctl.monitoring.gathering import Gathering
 from labctl.monitoring.history import write_history
 from labctl.monitoring.metric import SCRAPED
 from labctl.monitoring.metrics import CELL_SCORES, all_metrics
-from labctl.monitoring.prometheus import Prometheus
+from labctl.monitoring.prometheus import Prometheus, prometheus
 from labctl.monitoring.replay import Replay, lab_of, new_standing
 from labctl.monitoring.samples import RunSeries
 from labctl.results import load_run
 from labctl.results.run import Run
-from tests.prometheus import Server, needed, node_exporter
+from scripts.boards.answers import Asked
+from tests.prometheus import Server, free_address, needed, node_exporter
 from tests.system.conftest import own_state_root
-from tests.system.processes import wait_until
+from tests.system.processes import of_state_root, wait_until, wait_until_gone
 from tests.unit.test_dashboards import BOARDS, RULES, panels
 
 pytestmark = [pytest.mark.root, pytest.mark.qemu, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -218,42 +219,24 @@ def test_the_page_shows_what_runs_and_leads_to_graphs(watched: Watched) -> None:
 # --- each query of each panel, and of the rules ---
 
 
-def _filled(watched: Watched, expression: str, trial: int) -> str:
-    for name, value in {
-        "$__range": watched.window, "$__rate_interval": "5s", "$trial": str(trial), "$run": watched.run.name,
-        "$lab": ".*", "$campaign": ".*", "$algorithm": ".*", "$transport": ".*", "$host": ".*",
-    }.items():  # fmt: skip
-        expression = expression.replace(name, value)
-    assert "$" not in expression
-    return expression
-
-
-def _answers(watched: Watched, target: dict[str, Any], trial: int) -> list[dict[str, Any]]:
-    expression = _filled(watched, target["expr"], trial)
-    if target.get("instant"):
-        return watched.prometheus.query(expression, watched.end_s)
-    start_s, end_s, step_s = watched.start_s, watched.end_s, STEP_S
-    if target.get("interval") == "10ms":
-        start_s, end_s = _times(watched, trial)
-        step_s = 0.01
-    return watched.prometheus.query_range(expression, start_s, end_s, step_s)
-
-
-def _times(watched: Watched, trial: int) -> tuple[float, float]:
+def _asked(watched: Watched, trial: int) -> Asked:
+    """What a dashboard asks that shows the run, and one trial of it."""
     series = RunSeries(watched.run, lab_of(watched.run)).of(trial)
     (info,) = [of for of in series if of.metric.name == "trial_info"]
-    return info.t_ms[0] / 1e3, info.t_ms[-1] / 1e3
+    selected = {"run": watched.run.name, "trial": str(trial)}
+    within = (info.t_ms[0] / 1e3, info.t_ms[-1] / 1e3)
+    return Asked(watched.prometheus, watched.start_s, watched.end_s + 3, selected, within)
 
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_query_of_every_panel_has_data(watched: Watched, name: str) -> None:
     trials = watched.run.frame().groupby("algorithm")["trial"].first()
+    asked = [_asked(watched, trial) for trial in trials]
     empty = {
         f"{panel['title']}: {target['expr']}"
         for panel in panels(name)
         for target in panel.get("targets", [])
-        if panel["title"] not in SILENT
-        and not any(_answers(watched, target, trial) for trial in trials)
+        if panel["title"] not in SILENT and not any(of_trial.answers(target) for of_trial in asked)
     }
     assert not empty, "\n".join(sorted(empty))
 
@@ -263,11 +246,10 @@ def test_every_variable_has_values(watched: Watched, name: str) -> None:
     for variable in BOARDS[name]["templating"]["list"]:
         if variable["type"] != "query":
             continue
-        asked = (
-            variable["query"] if isinstance(variable["query"], str) else variable["query"]["query"]
-        )
+        query = variable["query"]
+        asked = query if isinstance(query, str) else query["query"]
         series, label = asked.removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
-        expression = _filled(watched, f"last_over_time({series}[{watched.window}])", 1)
+        expression = _asked(watched, 1).filled(f"last_over_time({series}[{watched.window}])")
         found = watched.prometheus.query(f"count by ({label}) ({expression})", watched.end_s)
         assert {label} == {key for one in found for key in one["metric"]}, asked
 
@@ -342,3 +324,61 @@ def _assert_standing_is_the_results(watched: Watched) -> None:
             for name, value in cell.score().items():
                 found = watched.last(f"labctl_cell_{name}{{{which}}}")
                 assert found == ([] if value != value else [value]), name  # noqa: PLR0124 - NaN
+
+
+# --- a Prometheus of one's own ---
+
+TINY = """\
+name: tiny
+guest: {memory: 64MiB, working_set: 16MiB}
+link: {bandwidth: 1Gbit/s}
+algorithm: postcopy
+repetitions: 1
+warmups: 0
+"""
+
+
+def test_one_command_has_a_campaign_watched(tmp_path: Path, state_root: Path) -> None:
+    needed("prometheus")
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    address, data = free_address(), tmp_path / "data"
+    done = subprocess.run(
+        [COMMAND, "monitor", "tiny.yaml", "--end", "--address", address, "--data", data],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"Prometheus: http://{address}/consoles/labctl.html" in done.stderr
+    assert "1 trials: 1 completed" in done.stdout
+    run = load_run("latest", tmp_path / "runs")
+    with prometheus(data, address, targets=tmp_path / "none") as again:
+        last = again.query(f'last_over_time(labctl_run_trials_left{{run="{run.name}"}}[5m])')
+        assert [series["value"][1] for series in last] == ["0"]
+        samples = again.query(f'count_over_time(labctl_sample_blackout{{run="{run.name}"}}[5m])')
+        assert samples
+
+
+def test_its_prometheus_ends_with_it_however_it_ends(tmp_path: Path, state_root: Path) -> None:
+    needed("prometheus")
+    address = free_address()
+    process = subprocess.Popen(
+        [COMMAND, "monitor", "--address", address, "--data", tmp_path / "data"],
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert f"Prometheus: http://{address}/" in process.stderr.readline()
+    assert any("prometheus" in p.argv[0] for p in of_state_root(state_root))
+    process.kill()
+    process.communicate()
+    wait_until_gone(state_root)
+
+
+def test_another_ones_address_is_not_taken_for_ours(tmp_path: Path, state_root: Path) -> None:
+    needed("prometheus")
+    address = free_address()
+    with (
+        prometheus(tmp_path / "one", address, targets=tmp_path / "targets"),
+        pytest.raises(LabError, match="address already in use") as raised,
+        prometheus(tmp_path / "two", address, targets=tmp_path / "targets"),
+    ):
+        pass
+    assert "--address" in str(raised.value.mend)

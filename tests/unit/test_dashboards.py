@@ -9,6 +9,8 @@ from importlib import import_module
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
@@ -333,3 +335,21 @@ def test_every_alert_has_its_place_in_the_docs() -> None:
         assert alert["alert"] in text
         assert alert["annotations"]["summary"]
         assert alert["labels"]["severity"] in {"warning", "critical"}
+
+
+@board_by_name
+def test_its_picture_in_the_docs_shows_every_panel(name: str) -> None:
+    """`python -m scripts.pictures` draws them anew."""
+    picture = ROOT / "docs" / "pictures" / f"{name}.svg"
+    texts = ET.parse(picture).iter("{http://www.w3.org/2000/svg}text")
+    said = {"".join(text.itertext()).strip() for text in texts}
+    headings = {panel["title"] for panel in BOARDS[name]["panels"]} - {"What this shows"}
+    assert headings <= said
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs" / "pictures").glob("*.svg")), ids=str)
+def test_pictures_fetch_nothing(picture: Path) -> None:
+    """Addresses are names of formats only."""
+    addresses = set(re.findall(r"https?://[^\s\"')<]+", picture.read_text()))
+    known = {"www.w3.org", "purl.org", "creativecommons.org", "matplotlib.org", "www.textualize.io"}
+    assert {urlsplit(address).hostname for address in addresses} <= known

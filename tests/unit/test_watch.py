@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from labctl.cli.root import with_values
-from labctl.cli.watch import _page, curve
+from labctl.cli.watch import curve, page
 from labctl.events import (
     AttemptInterrupted,
     Event,
@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_written_ends_nothing(tmp_path: Path, often: Non
 
 def shown(follower: Follower) -> str:
     text = io.StringIO()
-    Console(file=text, width=100, force_terminal=False).print(_page(follower))
+    Console(file=text, width=100, force_terminal=False).print(page(follower))
     return text.getvalue()
 
 
