@@ -6,9 +6,9 @@ A scrape reads what is known already: scores are worked out when a trial ends, n
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Final
 
 from prometheus_client.core import Metric
@@ -25,8 +25,8 @@ from labctl.monitoring.standing import Standing
 from labctl.results import load_run
 from labctl.results.run import Run
 
-LAST_READ_S: Final = 5.0
-"""at most so long a run's metrics are served after its end, for a last scrape"""
+LAST_READ_S: Final = 2.5
+"""so long a run's metrics are served after its end, for a last scrape of each who reads them"""
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +39,8 @@ class LiveMetrics(Collector):
         self._standing: Standing | None = None
         self._remote = remote
         self._dropped = 0
-        self._read_s: deque[float] = deque(maxlen=2)
-        """when it was collected the last two times"""
-        self._read = threading.Condition(self._lock)
+        self._read_s = -inf
+        """when it was collected last"""
 
     def handle(self, event: Event) -> None:
         """Take note of an event. One that cannot be is counted, and those after it are taken all the same."""
@@ -66,23 +65,19 @@ class LiveMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics that have a value."""
         with self._lock:
-            self._read_s.append(time.monotonic())
-            self._read.notify_all()
             if self._standing is None:
                 return
+            self._read_s = time.monotonic()
             found = list(read(self._standing, time.time()))
             found += self._of_itself(self._standing)
         yield from families(found)
 
     @contextmanager
     def read_to_the_end(self) -> Iterator[None]:
-        """Leave the context when the values it ends with were collected too, if somebody does so every few seconds."""
+        """Leave the context a little later, if somebody reads every few seconds, so that what it ends with is read too."""
         yield
-        with self._lock:
-            period_s = self._read_s[-1] - self._read_s[0] if len(self._read_s) > 1 else 0.0
-            if 0 < period_s <= LAST_READ_S / 2:
-                before_s = self._read_s[-1]
-                self._read.wait_for(lambda: self._read_s[-1] > before_s, 2 * period_s)
+        if time.monotonic() - self._read_s < 2 * LAST_READ_S:
+            time.sleep(LAST_READ_S)
 
     def _of_itself(self, standing: Standing) -> Iterator[Reading]:
         common = standing.labels

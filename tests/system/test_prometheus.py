@@ -214,6 +214,10 @@ def test_the_page_shows_what_runs_and_leads_to_graphs(watched: Watched) -> None:
     assert "<td>a-b<td>" in watched.page
     assert "/graph?g0.tab=0" in watched.page
     assert "error" not in watched.page.lower()
+    afterwards = " ".join(_get(watched.prometheus.page).split())
+    assert f"{TRIALS} of {TRIALS} trials done" in afterwards
+    assert "nothing" in afterwards, afterwards.split("<h2>")[1]
+    assert afterwards.count('<td class="n">100 %') == 2
 
 
 # --- each query of each panel, and of the rules ---
@@ -348,11 +352,11 @@ def test_one_command_has_a_campaign_watched(tmp_path: Path, state_root: Path) ->
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"Prometheus: http://{address}/consoles/labctl.html" in done.stderr
-    assert "1 trials: 1 completed" in done.stdout
+    assert "1 trial: 1 completed" in done.stdout
     run = load_run("latest", tmp_path / "runs")
     with prometheus(data, address, targets=tmp_path / "none") as again:
-        last = again.query(f'last_over_time(labctl_run_trials_left{{run="{run.name}"}}[5m])')
-        assert [series["value"][1] for series in last] == ["0"]
+        (left,) = again.query(f'labctl_run_trials_left{{run="{run.name}"}}[5m]')
+        assert left["values"][-1][1] == "0", left["values"]
         samples = again.query(f'count_over_time(labctl_sample_blackout{{run="{run.name}"}}[5m])')
         assert samples
 

@@ -4,11 +4,9 @@ import json
 import re
 import shutil
 import subprocess
-import threading
-import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -31,7 +29,7 @@ from labctl.events import (
 from labctl.lab.fake import Script
 from labctl.monitoring import discovery
 from labctl.monitoring.following import Follower
-from labctl.monitoring.live import FollowedMetrics, LiveMetrics
+from labctl.monitoring.live import LAST_READ_S, FollowedMetrics, LiveMetrics
 from labctl.monitoring.metrics import RESULTS, all_metrics
 from labctl.monitoring.readings import Reading, read
 from labctl.monitoring.reference import metrics_page
@@ -342,38 +340,29 @@ def test_where_a_run_is_served_is_told_to_prometheus(
     assert list((tmp_path / "targets").iterdir()) == []
 
 
-def test_the_last_values_are_waited_for_if_somebody_reads_every_second(tmp_path: Path) -> None:
+def test_it_is_served_a_little_longer_for_those_who_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("labctl.monitoring.live.time.sleep", slept.append)
     run = load_run(synthetic.fake_run(tmp_path, trials=0))
     live = LiveMetrics()
     live.handle(RunStarted(run.path, run.name, 10, 0, 60.0, ("a-b",), "rack"))
+    with live.read_to_the_end():
+        pass
+    assert slept == []  # nobody did
+    with live.read_to_the_end():
+        values(live)
+    assert slept == [LAST_READ_S]
 
-    def seconds_to_leave() -> float:
+    def interrupted() -> None:
         with live.read_to_the_end():
-            pass
-        began = time.monotonic()
-        with live.read_to_the_end():
-            pass
-        return time.monotonic() - began
+            values(live)
+            raise KeyboardInterrupt
 
-    assert seconds_to_leave() < 0.1  # nobody has read
-    ended = threading.Event()
-
-    def scrape() -> Iterator[None]:
-        while not ended.wait(0.2):
-            list(live.collect())
-            yield
-
-    scraping = threading.Thread(target=lambda: list(scrape()))
-    scraping.start()
-    try:
-        time.sleep(0.7)
-        reads = len(list(live.collect()))
-        with live.read_to_the_end():
-            pass
-        assert reads
-    finally:
-        ended.set()
-        scraping.join()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert slept == [LAST_READ_S]
 
 
 def test_replay_of_stored_versions_says_what_their_journals_know() -> None:
