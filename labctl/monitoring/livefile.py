@@ -24,8 +24,8 @@ from labctl.events import (
     TrialStarted,
 )
 from labctl.results.files import give_to_caller
+from labctl.results.layout import LIVE
 
-NAME: Final = "live.json"
 PERIOD_S: Final = 0.25
 POINTS: Final = 120
 """kept of each trial, for a curve: the last 24 s"""
@@ -56,7 +56,7 @@ class LiveFile:
         with self._lock, suppress(OSError):
             match event:
                 case RunStarted():
-                    self._path = event.directory / NAME
+                    self._path = event.directory / LIVE
                 case TrialStarted():
                     self._now[event.number] = Now()
                 case StateEntered() if event.number in self._now:
@@ -82,7 +82,7 @@ class LiveFile:
 
     def _write(self, path: Path) -> None:
         told = {"at_s": time.time(), "trials": {str(n): _told(now) for n, now in self._now.items()}}
-        beside = path.with_name(f".{NAME}.new")
+        beside = path.with_name(f".{LIVE}.new")
         beside.write_text(json.dumps(told))
         give_to_caller(beside)
         beside.replace(path)
@@ -91,7 +91,7 @@ class LiveFile:
 def read_live(directory: Path) -> dict[int, Now]:
     """What runs now, by trial's number; empty where nothing is told."""
     try:
-        told = json.loads((directory / NAME).read_text())
+        told = json.loads((directory / LIVE).read_text())
         return {int(number): _now(said) for number, said in told["trials"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

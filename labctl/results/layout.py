@@ -17,13 +17,14 @@ runs/<campaign>-<utc>/
     trials/<nnnn>-<cell>/{trial.json, samples.parquet, beats.parquet, events.jsonl, *.log}
     trials/<nnnn>-<cell>.attempt<k>/    an attempt that was interrupted
     results.parquet  report.html        derived: deleting them loses nothing
+    live.json                           what runs now, for those who watch; gone with the run
 """
 
 LATEST = "latest"
 CAMPAIGN, PLAN, ENVIRONMENT = "campaign.yaml", "plan.json", "environment.json"
 JOURNAL, TRIALS = "journal.jsonl", "trials"
 RECORD, BEATS, SAMPLES, EVENTS = "trial.json", "beats.parquet", "samples.parquet", "events.jsonl"
-RESULTS, REPORT = "results.parquet", "report.html"
+RESULTS, REPORT, LIVE = "results.parquet", "report.html", "live.json"
 UNFINISHED = ".writing-"
 """How the folder of a trial begins while it is written."""
 

@@ -81,7 +81,8 @@ _OTHERS = """| file | holds |
 | `*.csv` | the traces that the campaign's profiles name |
 | `plan.json` | every trial in the order it runs, with what is unsupported and why, and the lab's pairs (`labctl.campaign.Plan`) |
 | `*.log` | what each QEMU and node printed |
-| `report.html` | derived: the report |"""
+| `report.html` | derived: the report |
+| `live.json` | while the run goes on: phase, newest progress and last curves of each trial under way, for `labctl watch`; no result, and no contract |"""
 
 
 def reference_page() -> str:

@@ -25,7 +25,7 @@ from labctl.lab.fake import Script
 from labctl.monitoring import livefile
 from labctl.monitoring.following import Follower
 from labctl.monitoring.livefile import LiveFile, read_live
-from labctl.results import load_run
+from labctl.results import layout, load_run
 from tests import synthetic
 from tests.fakes import Session, Told, campaign
 from tests.unit.test_cli import Said
@@ -88,14 +88,14 @@ def test_what_runs_now_can_be_read_by_others_and_is_gone_in_the_end(
     told.handle(TrialEnded(1, "0001-precopy", "completed", None, None, False, 1.0))
     told.handle(AttemptInterrupted(2, "0002-precopy", 1, "gone"))
     assert read_live(tmp_path) == {}
-    assert (tmp_path / livefile.NAME).exists()
+    assert (tmp_path / layout.LIVE).exists()
     told.handle(RunEnded({}, 0, False, 0.0))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"trials": {"x": 1}}', '{"trials": {"1": {}}}'])
 def test_a_file_that_says_nothing_useful_is_as_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / livefile.NAME).write_text(text)
+    (tmp_path / layout.LIVE).write_text(text)
     assert read_live(tmp_path) == {}
 
 
