@@ -28,9 +28,8 @@ class Follower:
 
     def look(self) -> None:
         """Look again. Raises ResultsError."""
-        written = is_written(
-            self.run.path / layout.JOURNAL
-        )  # first: what was told before it ended is read below
+        # First: what was told before it ended is read below.
+        written = is_written(self.run.path / layout.JOURNAL)
         standing = self.standing
         for at_s, event in self._replay.new():
             if isinstance(event, PlanGrown):

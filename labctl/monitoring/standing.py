@@ -96,17 +96,16 @@ class Standing:
     def use(self, plan: Plan) -> None:
         """Go on with a plan that has grown."""
         self._which = which_of(plan)
-
-    @property
-    def algorithms(self) -> list[tuple[str, str]]:
-        """Algorithms with their transports, in the order of the plan's cells."""
-        return list(dict.fromkeys((w.algorithm, w.transport) for w in self._which.values()))
+        # Once a plan, and not at each scrape: a plan may have ten thousand trials.
+        self._keys = list(dict.fromkeys(which.key for which in self._which.values()))
+        self.algorithms = list(dict.fromkeys(key[:2] for key in self._keys))
+        """algorithms with their transports, in the order of the plan's cells"""
 
     @property
     def by_load(self) -> dict[str, dict[tuple[str, str], CellTrials]]:
         """Cells that have trials: by load, then by algorithm and transport, in the order of the plan's cells."""
         found: dict[str, dict[tuple[str, str], CellTrials]] = {}
-        for algorithm, transport, load in dict.fromkeys(w.key for w in self._which.values()):
+        for algorithm, transport, load in self._keys:
             if (cell := self.cells.get((algorithm, transport, load))) is not None:
                 found.setdefault(load, {})[algorithm, transport] = cell
         return found
