@@ -13,7 +13,7 @@ class Rxe(Thing):
     kind = "rxe"
 
     def now(self) -> State:
-        links = json.loads(run("rdma", "-json", "link", "show") or "[]")
+        links = json.loads(run("rdma", "-j", "link", "show") or "[]")
         return next((link.get("netdev") for link in links if link["ifname"] == self.name), None)
 
     def wanted(self, before: State) -> State:
