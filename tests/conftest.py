@@ -34,27 +34,46 @@ def missing_qemu() -> str | None:
 REQUIREMENTS = {"root": missing_privilege, "qemu": missing_qemu, "hosts": missing_hosts}
 
 
-def takes_the_machine(nodeid: str) -> bool:
-    """Whether a test may need the machine's own network or QEMU, and so has to be the only one that runs."""
-    return not nodeid.startswith("tests/unit/")
+ON_HOSTS_OF_THEIR_OWN = tuple(
+    f"tests/system/test_{name}.py"
+    for name in (
+        "roles_site",
+        "roles_hosts",
+        "roles_network",
+        "monitoring_hosts",
+        "provision_faults",
+    )
+)
+"""tests that set up hosts which they made, and measure no times: they need not be alone, only one after the other"""
+
+
+def scope_of(nodeid: str) -> str:
+    """What a test runs in a row with, on one worker: `unit` for those that need not."""
+    if nodeid.startswith("tests/unit/"):
+        return "unit"
+    return "hosts" if nodeid.startswith(ON_HOSTS_OF_THEIR_OWN) else "machine"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Such tests come last, when other workers have nothing left to do; long unit tests first, so that none still runs then."""
+    """Tests that may need the machine's own network or QEMU come last, when other workers have nothing left to do; the longest
+    come first, so that none of them still runs then.
+    """
 
     def place(item: pytest.Item) -> int:
-        if takes_the_machine(item.nodeid):
-            return 2
-        return 0 if item.get_closest_marker("slow") else 1
+        scope = scope_of(item.nodeid)
+        if scope == "unit":
+            return 1 if item.get_closest_marker("slow") else 2
+        return 0 if scope == "hosts" else 3
 
     items.sort(key=place)
 
 
 class OneAfterTheOther(LoadScopeScheduling):  # type: ignore[misc]
-    """Unit tests go to whichever worker is free; those that take the machine all to one."""
+    """Unit tests go to whichever worker is free; of the others, each kind all to one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "machine" if takes_the_machine(nodeid) else nodeid
+        scope = scope_of(nodeid)
+        return nodeid if scope == "unit" else scope
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
