@@ -14,10 +14,13 @@ TRAVELLING = ("campaigns", "inventory", "playbooks", "dashboards")
 
 def data_root() -> Path:
     """The folder that holds `campaigns/`, `inventory/` and the rest: the checkout's, or the wheel's."""
+    return PACKAGE.parent if in_checkout() else PACKAGE / "_data"
+
+
+def in_checkout() -> bool:
+    """Whether this labctl runs from a checkout, rather than from an installed wheel."""
     checkout = PACKAGE.parent
-    if (checkout / "pyproject.toml").is_file() and (checkout / "playbooks").is_dir():
-        return checkout
-    return PACKAGE / "_data"
+    return (checkout / "pyproject.toml").is_file() and (checkout / "playbooks").is_dir()
 
 
 def data_path(name: str) -> Path:

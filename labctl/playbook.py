@@ -7,6 +7,7 @@ may leave at any time: that ends Ansible. Nothing here knows what the playbook i
 import json
 import os
 import queue
+import shutil
 import signal
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
+
+from labctl.node import procfs
 
 Status = Literal["ok", "changed", "skipped", "failed", "unreachable"]
 STATUS: Mapping[str, Status] = {
@@ -35,6 +38,8 @@ POLL_S = 1  # how often a cancellation, the time-out and a dead thread are looke
 GONE_S = 5.0
 """how long what was killed may take to be gone: on a busy machine it is still there for a moment"""
 GONE_POLL_S = 0.01
+_PREFIX = "labctl-ansible-"
+"""of the folder of a run; then its process, as `_this_process` says it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class PlaybookRun:
 
         inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         cancelled = threading.Event()
-        with tempfile.TemporaryDirectory(prefix="labctl-ansible-") as private:
+        with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{_this_process()}-") as private:
             thread, runner = ansible_runner.run_async(
                 private_data_dir=private,
                 playbook=str(self.playbook),
@@ -130,12 +135,35 @@ class PlaybookRun:
             "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_REMOTE_TMP": "~/.cache/labctl/ansible",
             "ANSIBLE_FORKS": str(HOSTS_AT_ONCE),
+            # What one play has found out of a host, the next need not ask.
+            "ANSIBLE_GATHERING": "smart",
             # ansible-runner would switch it off.
             "ANSIBLE_HOST_KEY_CHECKING": os.environ.get("ANSIBLE_HOST_KEY_CHECKING", "true"),
         }
         if self.become_password is not None:
             environment["ANSIBLE_BECOME_PASS"] = self.become_password
         return environment
+
+
+def clear_dead_runs() -> list[Path]:
+    """End what is left of playbooks whose labctl has died, and remove their folders; says which those were."""
+    cleared = []
+    for folder in sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")):
+        pid, _, rest = folder.name.removeprefix(_PREFIX).partition(".")
+        started = rest.partition("-")[0]
+        mine = folder.stat().st_uid == os.geteuid()
+        if not (mine and pid.isdigit() and started.isdigit()):
+            continue
+        if procfs.start_time(int(pid)) != int(started):
+            _end_workers(folder / "home")
+            shutil.rmtree(folder, ignore_errors=True)
+            cleared.append(folder)
+    return cleared
+
+
+def _this_process() -> str:
+    """Us, as who cleans up after our death knows us: pid and start time."""
+    return f"{os.getpid()}.{procfs.start_time(os.getpid())}"
 
 
 def _next(

@@ -16,7 +16,7 @@ from pathlib import Path
 from labctl.data import data_path
 from labctl.errors import InputError, ProvisionError, WaitTimeout
 from labctl.faults import explain
-from labctl.lab.inventory import LabSpec, read_lab
+from labctl.lab.inventory import read_lab
 from labctl.playbook import PlaybookRun, TaskEvent
 
 DEFAULT_TIMEOUT_S = 1800.0
@@ -63,7 +63,7 @@ def provision(
         assert spec.pairs  # or it is said what is wrong with them, before anything is touched
     playbook = EMBEDDED if spec.embedded else SITE
     options = _options(check=check, diff=diff, limit=limit)
-    return _play(playbook, spec, options, on_task, timeout_s, become_password)
+    return play(playbook, spec.path, options, on_task, timeout_s, become_password)
 
 
 def unprovision(
@@ -81,7 +81,7 @@ def unprovision(
     Arguments and errors are those of `provision`.
     """
     options = _options(check=check, diff=diff, limit=limit)
-    return _play(WAY_BACK, read_lab(lab), options, on_task, timeout_s, become_password)
+    return play(WAY_BACK, read_lab(lab).path, options, on_task, timeout_s, become_password)
 
 
 def _options(*, check: bool, diff: bool, limit: str | None) -> list[str]:
@@ -89,16 +89,17 @@ def _options(*, check: bool, diff: bool, limit: str | None) -> list[str]:
     return options if limit is None else [*options, f"--limit={shlex.quote(limit)}"]
 
 
-def _play(
+def play(
     playbook: str,
-    spec: LabSpec,
+    inventory: Path,
     options: list[str],
     on_task: Callable[[TaskEvent], None] | None,
     timeout_s: float,
     become_password: str | None,
 ) -> ProvisionResult:
+    """One of labctl's own playbooks, on an inventory. Errors are those of `provision`."""
     path = data_path(f"playbooks/{playbook}")
-    run = PlaybookRun(path, spec.path.resolve(), options, timeout_s, become_password)
+    run = PlaybookRun(path, inventory.resolve(), options, timeout_s, become_password)
     result = ProvisionResult()
     failures: list[TaskEvent] = []
     with closing(run.events()) as events:

@@ -1,11 +1,10 @@
-"""`labctl lab`: check, clean, provision and unprovision a lab."""
+"""`labctl lab`: check, clean, provision and unprovision a lab; bring a virtual one up and down."""
 
 import getpass
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +12,15 @@ import typer
 
 from labctl.cli.console import err, live, say, say_json, tell
 from labctl.cli.options import JsonOption, LabArgument, as_typed, may_ask, settings
+from labctl.cli.playing import shown, sudo_password, told
 from labctl.cli.root import Settings
+from labctl.cli.virtual import down, up
 from labctl.errors import InputError, LabError, ProvisionError
 
 if TYPE_CHECKING:
-    from labctl.playbook import TaskEvent
     from labctl.provision import ProvisionResult
 
-lab = typer.Typer(help="Check, clean, provision and unprovision a lab.", no_args_is_help=True)
+lab = typer.Typer(help="Labs: up and down, check, clean, provision.", no_args_is_help=True)
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 CheckOption = Annotated[bool, typer.Option("--check", help="Only say what would change.")]
@@ -67,17 +67,25 @@ def check(name: LabArgument, *, as_json: JsonOption = False) -> None:
 def clean(name: LabArgument, *, as_json: JsonOption = False) -> None:
     """Remove what dead runs left, and nothing else."""
     from labctl.lab import clean_lab
+    from labctl.lab.inventory import inventories
+    from labctl.virtual import clear
 
-    may_ask(name)
-    removed = clean_lab(name)
+    here = clear(name, password=sudo_password)
+    removed: list[dict[str, Any]] = []
+    # A virtual lab that was half made is no lab any more.
+    if not here or name in inventories() or Path(name).exists():
+        may_ask(name)
+        removed = clean_lab(name)
     if as_json:
-        say_json(removed)
+        say_json([*({"directory": path} for path in here), *removed])
         return
+    for path in here:
+        say(path)
     for left in removed:
         ended = ", ".join(f"{entry['what']} (pid {entry['pid']})" for entry in left["alive"])
         where = f"{left['host']}: " if "host" in left else ""
         say(f"{where}{left['run']}: {left['directory']}{f', {ended}' if ended else ''}")
-    tell("removed" if removed else "nothing was left")
+    tell("removed" if here or removed else "nothing was left")
 
 
 @lab.command()
@@ -96,7 +104,7 @@ def provision(
     """
     from labctl.provision import provision as play
 
-    playing = partial(play, name, diff=diff, limit=limit, become_password=sudo_password(name))
+    playing = partial(play, name, diff=diff, limit=limit, become_password=_password(name))
     _play(_Asking(playing), settings(ctx), name, "provision", check=check, yes=yes)
 
 
@@ -116,7 +124,7 @@ def unprovision(
     """
     from labctl.provision import unprovision as play
 
-    playing = partial(play, name, diff=diff, limit=limit, become_password=sudo_password(name))
+    playing = partial(play, name, diff=diff, limit=limit, become_password=_password(name))
     _play(_Asking(playing), settings(ctx), name, "unprovision", check=check, yes=yes)
 
 
@@ -150,10 +158,10 @@ def _play(
     yes: bool,
 ) -> None:
     """Find out what would change, ask, change it: as far as the options say."""
-    told, shown = (None, None) if settings.quiet else (_told, _shown)
+    on_look, on_change = (None, None) if settings.quiet else (told, shown)
     if check or not yes:
         tell(f"{name}: looking; nothing is changed yet")
-        would = playing(check=True, on_task=told)
+        would = playing(check=True, on_task=on_look)
         if not would.changed:
             say("nothing would change")
             return
@@ -165,21 +173,8 @@ def _play(
         if check:
             return
         _ask(name, verb)
-    changed = len(playing(on_task=shown).changed)
+    changed = len(playing(on_task=on_change).changed)
     say(f"{name}: {changed or 'no'} task{'' if changed == 1 else 's'} changed anything")
-
-
-def _told(task: "TaskEvent") -> None:
-    """One line for a task that ended; those that had nothing to do are passed over."""
-    if task.status != "skipped":
-        err().print(f"  {task}", style="dim" if task.status == "ok" else "bold", soft_wrap=True)
-
-
-def _shown(task: "TaskEvent") -> None:
-    """The same, with what the task made different."""
-    _told(task)
-    if task.diff:
-        err().print(indent(task.diff, "    "), soft_wrap=True)
 
 
 def _ask(name: str, verb: str) -> None:
@@ -194,20 +189,12 @@ def _ask(name: str, verb: str) -> None:
         raise typer.Exit
 
 
-def sudo_password(name: str) -> str | None:
-    """The password that sudo wants for a lab's tasks on this machine; None where it wants none.
-
-    Ansible runs on a terminal of its own, so that sudo's memory of an answer given here would not
-    reach it. What sudo wants on other hosts turns out there.
-    """
+def _password(name: str) -> str | None:
+    """Sudo's, where the lab's tasks run on this machine. What it wants on other hosts turns out there."""
     from labctl.lab.inventory import read_lab
 
-    if os.geteuid() == 0 or not sys.stdin.isatty() or not read_lab(name).embedded:
-        return None
-    try:
-        asks = subprocess.run(["sudo", "-k", "-n", "true"], capture_output=True, check=False)
-    except FileNotFoundError:
-        return None  # Ansible says it, with the mend
-    if asks.returncode == 0:
-        return None
-    return getpass.getpass(f"[sudo] password for {getpass.getuser()}: ")
+    return sudo_password() if read_lab(name).embedded else None
+
+
+lab.command()(up)
+lab.command()(down)

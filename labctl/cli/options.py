@@ -46,9 +46,9 @@ def _rules(incomplete: str) -> list[str]:
 
 
 def _labs(incomplete: str) -> list[str]:
-    from labctl.data import data_path
+    from labctl.lab.inventory import inventories
 
-    return [p.name for p in data_path("inventory").iterdir() if p.name.startswith(incomplete)]
+    return [name for name in inventories() if name.startswith(incomplete)]
 
 
 FileArgument = Annotated[

@@ -6,6 +6,7 @@ LAB is a name under `inventory/` or a path. The group `hypervisors` holds the ho
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from labctl.data import data_path
+from platformdirs import user_data_path
+
+from labctl.data import data_path, in_checkout
 from labctl.errors import InputError, LabError
 from labctl.lab import waits
 from labctl.lab.pairing import PairSpec, pairs_of
@@ -26,6 +29,8 @@ _ENVIRONMENT = {
     # Else a source that cannot be read is a warning, and the lab merely lacks its hosts.
     "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
 }
+VIRTUAL_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+"""what a lab that `lab up` makes may be called"""
 
 
 @dataclass(frozen=True)
@@ -62,22 +67,38 @@ class LabSpec:
         )
 
 
+def made_inventories() -> Path:
+    """The folder that `lab up` writes inventories into: the checkout's own, or the user's data where labctl is installed."""
+    return data_path("inventory") if in_checkout() else user_data_path("labctl") / "inventory"
+
+
+def inventories() -> dict[str, Path]:
+    """Every lab that has a name: those that travel with labctl, and those that were made."""
+    roots = dict.fromkeys((made_inventories(), data_path("inventory")))
+    return {
+        path.name: path
+        for root in reversed(roots)
+        if root.is_dir()
+        for path in sorted(root.iterdir())
+    }
+
+
 def find_inventory(lab: str) -> Path:
     """The path of a lab's inventory. InputError, with the nearest names, when there is none."""
     as_path = Path(lab)
     if ("/" in lab or as_path.suffix) and as_path.exists():
         return as_path
-    root = data_path("inventory")
-    if "/" not in lab and (root / lab).exists():
-        return root / lab
+    known = inventories()
+    if lab in known:
+        return known[lab]
     if as_path.exists():
         return as_path
-    known = sorted(path.name for path in root.iterdir())
     near = get_close_matches(lab, known, n=1)
-    raise InputError(
-        f"there is no lab {lab!r}",
-        mend=f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}, or a path",
-    )
+    names = ", ".join(sorted(known))
+    mend = f"did you mean {near[0]}?" if near else f"use one of {names}, or a path"
+    if VIRTUAL_NAME.fullmatch(lab):
+        mend += f"; `labctl lab up {lab}` makes a lab of virtual machines of that name"
+    raise InputError(f"there is no lab {lab!r}", mend=mend)
 
 
 def read_lab(lab: str) -> LabSpec:

@@ -46,6 +46,7 @@ from labctl.playbook import TaskEvent
 from labctl.provision import ProvisionResult
 from labctl.results import load_run
 from labctl.results.layout import REPORT
+from labctl.virtual import Wanted
 from tests import synthetic
 
 TINY = """\
@@ -79,7 +80,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in; sudo is never asked."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("labctl.lab.child.ask_privilege", lambda: None)
-    monkeypatch.setattr("labctl.cli.lab.sudo_password", lambda name: None)
+    for module in ("lab", "virtual"):
+        monkeypatch.setattr(f"labctl.cli.{module}.sudo_password", lambda: None)
     for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
@@ -471,6 +473,44 @@ def test_a_password_that_sudo_wants_is_asked_for_once(monkeypatch: pytest.Monkey
     assert asked == ["sudo's password on the lab's hosts: "]
     with pytest.raises(ProvisionError):  # one that is wrong is not asked for again
         lab._Asking(partial(play, "h1", become_password="wrong"))(check=True)
+
+
+def test_a_virtual_lab_comes_up_part_by_part_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[Wanted] = []
+
+    def bring_up(name: str, asked: Wanted, *, on_task: Any, become_password: None) -> bool:
+        wanted.append(asked)
+        for host, role in (
+            ("localhost", "virtual_image"),
+            ("localhost", "packages"),
+            ("localhost", "virtual_hosts"),
+            ("localhost", "packages"),
+            ("h1", "tools"),
+            ("h2", "tools"),
+        ):
+            if on_task:
+                on_task(TaskEvent(host, "Do it", role, "ok"))
+        return len(wanted) == 1
+
+    monkeypatch.setattr("labctl.virtual.bring_up", bring_up)
+    said = Said(
+        "lab", "up", "virtual", "--suite", "trixie", "--memory", "2GiB", "--package", "strace"
+    )
+    assert said.status == 0
+    assert said.err.splitlines()[:3] == [
+        "virtual: its image is made",
+        "virtual: its hosts boot",
+        "virtual: its hosts are provisioned",
+    ]
+    assert said.err.splitlines()[3].startswith("virtual: up (")
+    assert said.out == "labctl run campaigns/transports.yaml --lab virtual\n"
+    assert wanted == [Wanted(suite="trixie", memory_mib=2048, packages=("strace",))]
+    assert Said("-q", "lab", "up", "virtual").err == "virtual: runs already\n"
+    assert "h1: tools: Do it: ok" in Said("-v", "lab", "up", "virtual").err
+
+    monkeypatch.setattr("labctl.virtual.take_down", lambda name, **_: name == "virtual")
+    assert Said("lab", "down", "virtual").err == "virtual: down\n"
+    assert Said("lab", "down", "other").err == "other: there is none\n"
 
 
 def test_provision_shows_what_it_would_change_and_asks(monkeypatch: pytest.MonkeyPatch) -> None:

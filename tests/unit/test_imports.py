@@ -26,12 +26,13 @@ BELOW: dict[str, set[str]] = {
     "playbook": {"lab"},
     "faults": {"playbook"},
     "provision": {"faults"},
+    "virtual": {"provision"},
     "doctor": {"units", "data", "guest"},
     "analysis": {"results"},
     "report": {"analysis"},
     "monitoring": {"analysis", "events", "data"},
     "api": {"controller", "report"},
-    "cli": {"api", "monitoring", "provision", "doctor"},
+    "cli": {"api", "monitoring", "virtual", "doctor"},
 }
 PUBLIC = {"__init__", "__main__"}  # the package's own surface, above all rooms
 NODE_THIRD_PARTIES = {"qemu"}

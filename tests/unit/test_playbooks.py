@@ -106,8 +106,9 @@ def test_a_role_has_what_every_role_has(role: Path) -> None:
         assert first["ansible.builtin.import_tasks"] == "validate.yml"
     tasks = load(PLAYBOOKS / "unprovision.yml")[0]["tasks"]
     (unprovision,) = [task["loop"] for task in tasks if "loop" in task]
-    # What `qemu` takes back with its own; what only helps the others; what changes nothing.
+    # What `qemu` takes back with its own; what only helps the others; what changes nothing; what makes hosts, on this machine.
     others = {"qemu_beside", "packages", "settings", "daemon", "host_facts"}
-    ways_back = {"packages": "remove.yml", "settings": "restore.yml", "host_facts": "main.yml"}
+    makers = {"virtual_image": "clear.yml", "virtual_hosts": "down.yml"}
+    ways_back = {"packages": "remove.yml", "settings": "restore.yml", "host_facts": "main.yml"} | makers
     assert (role / "tasks" / ways_back.get(role.name, "unprovision.yml")).exists()
-    assert role.name in set(unprovision) | others
+    assert role.name in set(unprovision) | others | set(makers)
