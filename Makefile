@@ -4,6 +4,8 @@
 # make check  the quick loop: lint, format, types, unit tests; no root
 # make docs   builds the site in build/site
 # make bench  measures how true the figures are, writes docs/benchmarks.md; some of it: make bench ONLY=blackout,wire
+# make acceptance  makes virtual labs with RDMA from nothing, runs campaigns/transports.yaml in them, writes docs/transports.md
+# make box    makes a box for `vagrant up` of Debian's packages, where none can be downloaded (libvirt)
 # make setup  the common first part;  make lock, make clean
 #
 # A step that is done leaves a stamp in .venv/.stamps and is not done again until what it depends on changes.
@@ -27,11 +29,11 @@ export PATH := $(abspath $(BIN)):$(PATH):/usr/sbin:/sbin
 COMMA := ,
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
-.PHONY: help demo monitor setup test bench check docs lint lock clean
+.PHONY: help demo monitor setup test bench check docs lint lock clean box acceptance
 .SECONDARY:
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,7p
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,9p
 
 demo: setup
 	@labctl run campaigns/quickstart.yaml
@@ -54,6 +56,13 @@ check: lint $(DONE)/labctl
 docs: $(DONE)/labctl $(DONE)/dev
 	@mkdocs build --strict --quiet
 	@echo "build/site/index.html"
+
+# From nothing, also where an image is cached; needs root or sudo, an hour without KVM.
+acceptance: $(DONE)/labctl
+	@python -m scripts.acceptance $(SUITES)
+
+box: $(DONE)/labctl
+	@$(call PLAY,playbooks/box.yml)
 
 lint: $(DONE)/dev
 	@ruff check .

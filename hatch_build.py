@@ -11,7 +11,8 @@ from typing import Any, Protocol, cast
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 GUEST_BUILD = "labctl/guest/build"
-DATA = ("campaigns", "inventory", "playbooks", "dashboards")
+# Of inventories those that everybody has: what `lab up` and `vagrant up` write beside them is this machine's.
+DATA = ("campaigns", "inventory/example", "inventory/local", "playbooks", "dashboards")
 
 
 class GuestBuilder(Protocol):

@@ -13,6 +13,7 @@ ORDER = [
     "benchmarks.md",
     "paper.md",
     "aids.md",
+    "transports.md",
     "comparison.md",
     "where-tried.md",
     "glossary.md",

@@ -15,6 +15,7 @@ from labctl.campaign.profiles import BurstSpec, ProfileSpec, StepSpec
 from labctl.campaign.repetitions import METRICS, RELATIVE_INTERVAL
 from labctl.campaign.scalars import NONE, Scalar
 from labctl.campaign.specs import (
+    LINK_DELAY,
     PAGE_BYTES,
     GuestSpec,
     LimitsSpec,
@@ -96,6 +97,8 @@ OWN: dict[str, st.SearchStrategy[str]] = {
     # Another is a name of the campaign's own.
     "profile": st.just("constant"),
     "vcpu_parts": st.sampled_from(["equal", "1", "3:1", "1:1:1", "99:1"]),
+    # A time that is no whole number of nanoseconds may have more digits than a file takes.
+    "delay": st.integers(0, 10**9).map(lambda ns: LINK_DELAY.write(ns / 1e9)),
     # A name has to stand under `qemus`.
     "qemu": st.one_of(st.just(NONE), st.from_regex(r"/[A-Za-z0-9_./-]{1,20}", fullmatch=True)),
 }
@@ -309,7 +312,10 @@ def capabilities(draw: st.DrawFn) -> Capabilities:
         userfaultfd=draw(st.booleans()),
         memory_available_bytes=draw(st.integers(0, 2**36)),
         cpus=draw(st.integers(1, 64)),
+        netem_refused=draw(st.none() | st.text(max_size=20)),
         rdma=draw(st.booleans()),
+        rdma_provider=draw(st.sampled_from([None, "rxe", "mlx5_core"])),
+        rdma_fault=draw(st.none() | st.text(max_size=20)),
     )
 
 

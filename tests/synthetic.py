@@ -34,6 +34,7 @@ T0 = 1_000 * S
 """When every synthetic trial begins, on the observer's clock."""
 REALTIME = 1_700_000_000 * S
 PAGE = 4096
+UNSHAPED_BITS_PER_S = 10**9
 Side = Literal["source", "destination"]
 
 
@@ -134,10 +135,8 @@ class Story:
 
 
 def bits_per_s(cell: Cell) -> int:
-    """What the cell's link is shaped to."""
-    asked = cell.link.bandwidth_bits_per_s
-    assert asked is not None
-    return asked
+    """What the cell's link is shaped to, or carries."""
+    return cell.link.bandwidth_bits_per_s or UNSHAPED_BITS_PER_S
 
 
 def story_of(cell: Cell, dice: random.Random) -> Story:

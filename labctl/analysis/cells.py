@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from labctl.analysis import statistics
-from labctl.analysis.frame import TRIED, factors_of, measured
+from labctl.analysis.frame import TRIED, factors_of, measured, tells_transport
 from labctl.analysis.statistics import Floats, Ints
 from labctl.results.schema import Outcome
 
@@ -74,12 +74,13 @@ class Cells:
 def telling(frame: pd.DataFrame) -> list[str]:
     """The columns that tell the frame's cells apart: algorithm, transport and the factors, where they vary."""
     named = ["algorithm", "transport", *factors_of(frame)]
-    return [name for name in named if name == "algorithm" or frame[name].nunique() > 1]
+    told = {"algorithm", *(["transport"] if tells_transport(frame) else [])}
+    return [name for name in named if name in told or frame[name].nunique() > 1]
 
 
 def who_columns(trials: pd.DataFrame) -> list[str]:
-    """The columns that say what is compared: the algorithm, with its transport where there are several."""
-    return ["algorithm", "transport"] if trials["transport"].nunique() > 1 else ["algorithm"]
+    """The columns that say what is compared: the algorithm, with its transport where that has to be told."""
+    return ["algorithm", "transport"] if tells_transport(trials) else ["algorithm"]
 
 
 def cells_of(trials: pd.DataFrame, columns: Sequence[str]) -> Cells:

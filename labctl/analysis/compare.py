@@ -17,6 +17,7 @@ from labctl.analysis.frame import factors_of
 from labctl.analysis.metrics import BY_COLUMN, WIRE_PER_MEMORY, Metric, with_derived
 from labctl.analysis.noise import floor
 from labctl.analysis.statistics import Interval, share_difference
+from labctl.campaign.carriers import caveat
 from labctl.errors import InputError
 
 COMPARED: Final = tuple(
@@ -60,6 +61,8 @@ class Comparison:
     only_b: tuple[str, ...] = ()
     floors: dict[str, float] = field(default_factory=dict)
     """the noise floor by metric's column, as a ratio"""
+    caveat: str | None = None
+    """what a reader of its figures has to know first"""
 
 
 def compare_runs(
@@ -96,6 +99,11 @@ def compare_levels(
     if factor not in factors:
         raise InputError(f"{factor!r} is not a factor", mend=f"one of {', '.join(factors)}")
     present = list(dict.fromkeys(frame.sort_values("cell")[factor].astype("str")))
+    if factor == "transport":
+        # What RDMA in software carried has a name of its own, and is meant too.
+        named = {name.partition(" ")[0]: name for name in present}
+        first, second = (it if it in present else named.get(it, it) for it in levels)
+        levels = (first, second)
     for level in levels:
         if level not in present:
             raise InputError(
@@ -143,6 +151,7 @@ def _compare(
         tuple(first.names(key) for key in first.keys if key not in second.completed),
         tuple(second.names(key) for key in second.keys if key not in first.completed),
         floors,
+        caveat([*a["transport"].astype("str"), *b["transport"].astype("str")]),
     )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from labctl.analysis import statistics
 from labctl.analysis.metrics import BY_COLUMN, METRICS, with_derived
+from labctl.campaign.carriers import in_software
 from labctl.results.frame import frame_columns, run_frame
 from labctl.results.schema import Outcome
 
@@ -31,13 +32,21 @@ def measured(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def who_of(frame: pd.DataFrame) -> "pd.Series[str]":
-    """What is compared: the algorithm, with its transport where there are several."""
+    """What is compared: the algorithm, with its transport where that has to be told."""
     names = frame["algorithm"].astype("str")
-    return (
-        names + " " + frame["transport"].astype("str")
-        if frame["transport"].nunique() > 1
-        else names
-    )
+    return names + " " + frame["transport"].astype("str") if tells_transport(frame) else names
+
+
+def tells_transport(frame: pd.DataFrame) -> bool:
+    """Whether the transport has to be told with the algorithm: there are several, or it is RDMA in software."""
+    transports = frame["transport"].dropna().unique()
+    return len(transports) > 1 or any(in_software(str(name)) for name in transports)
+
+
+def ranked(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame without what RDMA in software carried: no place in a ranking is its due."""
+    software = frame["transport"].astype("str").map(in_software).astype(bool)
+    return frame[~software].reset_index(drop=True)
 
 
 def together(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from labctl.analysis.cells import Cells, Key, cells_of, in_words, who_columns
 from labctl.analysis.effect_size import effect
+from labctl.analysis.frame import ranked
 from labctl.analysis.metrics import BY_COLUMN, Metric
 from labctl.analysis.noise import floor
 from labctl.analysis.properties import PROPERTIES, Property
@@ -77,8 +78,11 @@ class Rankings:
 
 
 def rankings(trials: pd.DataFrame, factors: Sequence[str]) -> Rankings:
-    """Rank the algorithms of a run; `trials` has the derived columns. Transports are told apart where there are several."""
+    """Rank the algorithms of a run; `trials` has the derived columns. Transports are told apart where there are several; RDMA in
+    software is left out.
+    """
     who = who_columns(trials)
+    trials = ranked(trials)
     cells = cells_of(trials, [*who, *factors])
     loads = tuple(dict.fromkeys(key[len(who) :] for key in cells.keys))
     found = []

@@ -6,7 +6,7 @@ One row an option: adding one adds a field in `specs` and a line here.
 from typing import Any
 
 from labctl.campaign.cells import Cell
-from labctl.campaign.specs import MIB
+from labctl.campaign.specs import MIB, RDMA
 
 WITH_POSTCOPY = ("postcopy", "hybrid")
 """kinds that switch to postcopy"""
@@ -26,6 +26,7 @@ def asked_capabilities(cell: Cell) -> frozenset[str]:
         "xbzrle": algorithm.xbzrle_cache_bytes is not None,
         "auto-converge": algorithm.auto_converge,
         "dirty-limit": algorithm.dirty_limit_bytes_per_s is not None,
+        "rdma-pin-all": algorithm.pin_all,
     }
     return frozenset(name for name, on in asked.items() if on)
 
@@ -52,6 +53,7 @@ def asked_parameters(cell: Cell) -> dict[str, Any]:
 
 
 def asked_words(cell: Cell) -> frozenset[str]:
-    """All of it in the words that QEMU is asked in: `multifd`, `multifd-compression=zstd`."""
+    """All of it in the words that QEMU is asked in: `multifd`, `multifd-compression=zstd`, and `rdma` where that carries it."""
     parameters = (f"{name}={value}" for name, value in asked_parameters(cell).items())
-    return asked_capabilities(cell) | frozenset(parameters)
+    carried = {RDMA} if cell.transport == RDMA else set()
+    return asked_capabilities(cell) | frozenset(parameters) | carried

@@ -31,8 +31,14 @@ class Capabilities(BaseModel):
     """the interface of the link may be shaped; one that carries SSH may not"""
     fixed_mtu: int | None = None
     """the MTU of an interface that carries SSH; None: it may be set"""
+    netem_refused: str | None = "it was not asked"
+    """what the kernel says when it is asked to delay packets; None: it can"""
     rdma: bool = False
-    """an RDMA device is there and QEMU can use it"""
+    """the interface that migrations cross has an RDMA device, its port is active, and QEMU can use it"""
+    rdma_provider: str | None = None
+    """that device's driver: `mlx5_core` and kin; `rxe` and `siw` are the kernel's own, in software"""
+    rdma_fault: str | None = None
+    """why `rdma` is false, where that is known"""
     others: dict[str, "Capabilities"] = Field(default_factory=dict)
     """the same host's with another QEMU than the lab's own, by its path"""
 

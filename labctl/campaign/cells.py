@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from labctl.campaign.carriers import carrier
 from labctl.campaign.factors import FACTORS, Cells, combinations
 from labctl.campaign.models import Campaign
 from labctl.campaign.names import cell_name, twin_name
@@ -28,10 +29,17 @@ class Cell(BaseModel):
     limits: LimitsSpec
     algorithm: AlgorithmSpec
     transport: Transport
+    rdma_provider: str | None = None
+    """driver of the RDMA device that carries it; None: tcp, or planned for no lab"""
     qemu: str | None = None
     """path of both ends' QEMU; None: the lab's own"""
     twin_of: str | None = None
     """the cell that it repeats, to show the noise; None of every other"""
+
+    @property
+    def carrier(self) -> str:
+        """Its transport by the name that it is shown with: `rdma (soft-RoCE)`."""
+        return carrier(self.transport, self.rdma_provider)
 
 
 def expand(campaign: Campaign) -> list[Cell]:

@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from heapq import heapify, heapreplace
+from math import sqrt
 
 from labctl.campaign.cells import Cell
 from labctl.campaign.planned import PlannedTrial
 from labctl.campaign.profiles import Profile
-from labctl.campaign.specs import TimingSpec
+from labctl.campaign.specs import LinkSpec, TimingSpec
 
 TRIAL_OVERHEAD_S = 1.0
 """Starting both QEMUs, booting the guest, taking all down again."""
@@ -18,6 +19,12 @@ FILL_BYTES_PER_S = 500 * 2**20
 
 UNSHAPED_BITS_PER_S = 10**10
 """What a link may carry that is left as it is."""
+BARE_ROUND_TRIP_S = 0.0002
+"""Of a link without a delay."""
+TCP_WINDOW_BYTES = 3 * 2**20
+"""What a connection has under way at most: about half of Linux's largest receive buffer (`tcp_rmem`), 6 MiB."""
+MTU_BYTES, HEADER_BYTES = 1500, 52
+"""A packet's payload is smaller than it by the headers of IP and TCP."""
 STALLED_PASSES = 2
 """Passes until a hybrid that waits for a stall has seen one."""
 
@@ -53,7 +60,7 @@ def estimate_transfer_s(cell: Cell) -> float:
     zero` what is outside. Of a profile the mean counts; of `delta` whole pages do, as without XBZRLE.
     """
     guest, algorithm = cell.guest, cell.algorithm
-    rate = (cell.link.bandwidth_bits_per_s or UNSHAPED_BITS_PER_S) / 8
+    rate = estimate_link_bytes_per_s(cell.link, max(1, algorithm.multifd_channels))
     if algorithm.max_bandwidth_bytes_per_s:
         rate = min(rate, algorithm.max_bandwidth_bytes_per_s)
     outside = 0 if guest.fill == "zero" else guest.memory_bytes - guest.working_set_bytes
@@ -74,6 +81,19 @@ def estimate_transfer_s(cell: Cell) -> float:
     if guest.working_set_bytes <= rate * cell.limits.downtime_s:
         return (counted + dirty) / rate
     return cell.limits.total_time_s
+
+
+def estimate_link_bytes_per_s(link: LinkSpec, streams: int) -> float:
+    """What so many TCP streams may get of a link: its rate, and together no more than a window each round trip. With loss, a
+    stream's window is sqrt(3 / (2 p)) packets in the middle (Mathis, Semke, Mahdavi, Ott; CCR 27(3), 1997).
+    """
+    rate = (link.bandwidth_bits_per_s or UNSHAPED_BITS_PER_S) / 8
+    if link == link.bare:
+        return rate
+    window = float(TCP_WINDOW_BYTES)
+    if link.loss:
+        window = min(window, sqrt(1.5 / link.loss) * ((link.mtu or MTU_BYTES) - HEADER_BYTES))
+    return min(rate, streams * window / (BARE_ROUND_TRIP_S + 2 * link.delay_s))
 
 
 def estimate_run_s(

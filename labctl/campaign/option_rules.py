@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from labctl.campaign.asked import WITH_PASSES, WITH_POSTCOPY
 from labctl.campaign.cells import Cell
 from labctl.campaign.rule import Rule
-from labctl.campaign.specs import AlgorithmSpec, file_name_of
+from labctl.campaign.specs import RDMA, AlgorithmSpec, file_name_of
 
 
 def changed(algorithm: AlgorithmSpec, *fields: str) -> list[str]:
@@ -40,6 +40,12 @@ class Needs:
 
 def _is(*kinds: str) -> Callable[[AlgorithmSpec], bool]:
     return lambda algorithm: algorithm.kind in kinds
+
+
+def _pin_all(cell: Cell) -> str | None:
+    if cell.algorithm.pin_all and cell.transport != RDMA:
+        return f"pin_all: the transport is {cell.transport}, which registers no memory"
+    return None
 
 
 def _throttle_order(cell: Cell) -> str | None:
@@ -143,6 +149,15 @@ OPTION_RULES: tuple[Rule, ...] = (
             lambda algorithm: algorithm.multifd_channels > 0,
             "has no connections of multifd",
         ),
+    ),
+    Rule(
+        "pin-all-needs-rdma",
+        "`pin_all` is set, and the transport is not `rdma`.",
+        "An RDMA device reads and writes memory by itself, so memory has to be registered with it, and stays "
+        "where it is from then on: all of it at the beginning with `pin_all`, else each part before it is "
+        "sent. TCP copies what it sends.",
+        "set `transport: rdma` too, or leave those cells out by `exclude`.",
+        by_cell=_pin_all,
     ),
     Rule(
         "options-exclude-each-other",

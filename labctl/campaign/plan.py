@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labctl.campaign.blocks import block_of, direction
 from labctl.campaign.capabilities import Capabilities
+from labctl.campaign.carriers import provider_of
 from labctl.campaign.cells import Cell, expand, twin
 from labctl.campaign.estimate import estimate_run_s, estimate_trial_s
 from labctl.campaign.factors import matches
@@ -91,9 +92,13 @@ def make_plan(campaign: Campaign, pairs: Pairs | None = None, *, quick: bool = F
     it, in either direction. `quick`: one repetition and no warm-up. An adaptive campaign's plan has the blocks that it begins
     with; `labctl.campaign.growth` adds to them.
     """
-    cells = expand(campaign)
     seed = campaign.order_seed
     pairs = pairs or {}
+    ends = [end for pair in pairs.values() for end in pair]
+    cells = [
+        cell.model_copy(update={"rdma_provider": provider_of(cell.transport, ends)})
+        for cell in expand(campaign)
+    ]
     refusals = {cell.name: _refusal(cell, pairs) for cell in cells}
     runnable = [cell.name for cell in cells if refusals[cell.name] is None]
     if campaign.noise.aa:

@@ -7,13 +7,14 @@ nearest that it allows works (`python -m tests.combinations`).
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from labctl.campaign.asked import asked_capabilities
+from labctl.campaign.asked import asked_words
 from labctl.campaign.capabilities import Capabilities
 from labctl.campaign.cells import Cell
 from labctl.campaign.rule import Ends, Rule
+from labctl.campaign.specs import RDMA
 
 SAYS_SO = (10, 0)
-"""the oldest QEMU known to refuse by itself what it cannot do with multifd"""
+"""the oldest QEMU known to refuse by itself what it cannot do with multifd, or with RDMA"""
 LOSES_WRITES = (11, 1)
 """the oldest QEMU in which what has postcopy on was seen to lose writes under TCG; 10.0 does not"""
 
@@ -28,7 +29,7 @@ def version_of(end: Capabilities) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Breaks:
-    """Refuses capabilities together where one of the ends is such a QEMU."""
+    """Refuses capabilities together, or with RDMA, where one of the ends is such a QEMU."""
 
     asked: frozenset[str]
     where: Callable[[Capabilities], bool]
@@ -36,7 +37,7 @@ class Breaks:
 
     def __call__(self, cell: Cell, ends: Ends) -> str | None:
         """The reason, or None."""
-        if not self.asked <= asked_capabilities(cell):
+        if not self.asked <= asked_words(cell):
             return None
         for role, end in ends.roles():
             if self.where(end):
@@ -76,6 +77,38 @@ PROVEN_RULES: tuple[Rule, ...] = (
         "set one of the two; variants under `algorithms` compare them.",
         by_ends=Breaks(
             frozenset({"multifd", "xbzrle"}), _old, "accepts XBZRLE with multifd, and ignores it"
+        ),
+    ),
+    Rule(
+        "rdma-postcopy-breaks",
+        "RDMA and postcopy are asked for together of a QEMU older than 10.0, which accepts that and loses the "
+        "machine.",
+        "7.2 migrates, and the source says that it has completed. Then the destination fails an assertion in "
+        "`process_incoming_migration_co` (`mis->from_src_file`) and aborts, and the machine runs nowhere. 10.0 "
+        "can do it, 11.1 refuses the two (then the rule `qemu-refuses` says so).",
+        "use precopy or stop-and-copy over RDMA, postcopy over tcp, or QEMU 10.0.",
+        by_ends=Breaks(
+            frozenset({RDMA, "postcopy-ram"}),
+            _old,
+            "accepts postcopy over RDMA, and loses the machine",
+        ),
+    ),
+    Rule(
+        "rdma-multifd-breaks",
+        "RDMA and multifd are asked for together of a QEMU older than 10.0, which accepts that and fails.",
+        "Multifd opens connections of its own, and RDMA has one. 7.2 takes both in the set-up, and the migration "
+        "fails as it begins (`multifd is not supported by current protocol`); 10.0 and 11.1 refuse the two.",
+        "set `multifd_channels: 0` over RDMA.",
+        by_ends=Breaks(frozenset({RDMA, "multifd"}), _old, "accepts multifd over RDMA, and fails"),
+    ),
+    Rule(
+        "rdma-xbzrle-ignored",
+        "RDMA and XBZRLE are asked for together of a QEMU older than 10.0, which accepts that and ignores XBZRLE.",
+        "RDMA sends pages from where they are, so that there is no difference to send. 7.2 takes both and "
+        "migrates, and its cache's counters stay at 0; 10.0 and 11.1 refuse the two.",
+        "leave `xbzrle_cache` at `none` over RDMA.",
+        by_ends=Breaks(
+            frozenset({RDMA, "xbzrle"}), _old, "accepts XBZRLE over RDMA, and ignores it"
         ),
     ),
     Rule(

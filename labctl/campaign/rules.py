@@ -10,12 +10,13 @@ from collections.abc import Iterator
 
 from labctl.campaign.asked import asked_capabilities, asked_words
 from labctl.campaign.capabilities import Capabilities
+from labctl.campaign.carriers import SOFTWARE
 from labctl.campaign.cells import Cell
 from labctl.campaign.factors import FACTORS
 from labctl.campaign.option_rules import OPTION_RULES
 from labctl.campaign.proven_rules import PROVEN_RULES
 from labctl.campaign.rule import Ends, Refusal, Rule
-from labctl.campaign.specs import PAGE_BYTES, GuestSpec, working_set_room
+from labctl.campaign.specs import PAGE_BYTES, RDMA, GuestSpec, working_set_room
 from labctl.units import format_size
 
 QEMU_OVERHEAD_BYTES = 128 * 2**20
@@ -94,10 +95,22 @@ def _qemu_missing(_cell: Cell, ends: Ends) -> str | None:
 
 
 def _rdma(cell: Cell, ends: Ends) -> str | None:
-    if cell.transport != "rdma":
+    if cell.transport != RDMA:
         return None
-    without = [role for role, end in ends.roles() if not end.rdma]
-    return f"no RDMA at the {' and the '.join(without)}" if without else None
+    without = {role: end.rdma_fault for role, end in ends.roles() if not end.rdma}
+    if not without:
+        return None
+    why = "; ".join(dict.fromkeys(fault for fault in without.values() if fault))
+    return f"no RDMA at the {' and the '.join(without)}" + (f": {why}" if why else "")
+
+
+def _unshaped_card(cell: Cell, ends: Ends) -> str | None:
+    untouched = cell.link.bandwidth_bits_per_s is None and cell.link == cell.link.bare
+    if cell.transport != RDMA or untouched:
+        return None
+    cards = [f"{end.rdma_provider} at the {role}" for role, end in ends.roles()
+             if end.rdma_provider and end.rdma_provider not in SOFTWARE]  # fmt: skip
+    return f"the link is shaped, and {' and '.join(cards)} sends past that" if cards else None
 
 
 def _zero_copy(cell: Cell, ends: Ends) -> str | None:
@@ -111,7 +124,7 @@ def _link_carries_ssh(cell: Cell, ends: Ends) -> str | None:
     carrying = [
         role
         for role, end in ends.roles()
-        if (link.bandwidth_bits_per_s is not None and not end.shapeable)
+        if ((link.bandwidth_bits_per_s is not None or link != link.bare) and not end.shapeable)
         or (link.mtu is not None and end.fixed_mtu not in (None, link.mtu))
     ]
     return (
@@ -119,6 +132,14 @@ def _link_carries_ssh(cell: Cell, ends: Ends) -> str | None:
         if carrying
         else None
     )
+
+
+def _netem(cell: Cell, ends: Ends) -> str | None:
+    if cell.link == cell.link.bare:
+        return None
+    refusals = (f"the {role}'s kernel says of netem: {end.netem_refused}"
+                for role, end in ends.roles() if end.netem_refused is not None)  # fmt: skip
+    return next(refusals, None)
 
 
 def _missing(cell: Cell, ends: Ends) -> str | None:
@@ -220,9 +241,19 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "transport-not-in-lab",
         "The transport is `rdma`, and a host of the pair has no RDMA device that QEMU can use.",
-        "RDMA needs a device (or its software stand-in) at both ends, and a QEMU built with it.",
-        "use a lab whose hosts have RDMA, or `transport: tcp`.",
+        "RDMA needs a device, or the kernel's own in software, at both ends: one that belongs to the interface "
+        "which migrations cross, with its port active; and a QEMU built with RDMA, which each was asked.",
+        "use a lab whose hosts have RDMA (`labctl lab check LAB` says what there is, the role `rdma` sets it "
+        "up), or `transport: tcp`.",
         by_ends=_rdma,
+    ),
+    Rule(
+        "rdma-not-shaped",
+        "The transport is `rdma` over a card, and the campaign shapes the link by a rate, a delay or a loss.",
+        "A card sends RDMA by itself. None of it passes the queueing disciplines of the kernel, by which labctl "
+        "shapes a link, so it would not be held to what the campaign says. RDMA in software does pass them.",
+        "leave the link as it is: `bandwidth: none`, and neither `delay` nor `loss`.",
+        by_ends=_unshaped_card,
     ),
     Rule(
         "capability-missing",
@@ -251,8 +282,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "qemu-refuses",
-        "The QEMU at hand refuses a capability, or a combination of capabilities, of the cell.",
-        "Each was tried on both sides before the plan was made; the reason is QEMU's own message.",
+        "The QEMU at hand refuses a capability, or a combination of capabilities or with RDMA, of the cell.",
+        "Each was tried on both sides before the plan was made; the reason is QEMU's own message. With RDMA, "
+        "QEMU was also asked to migrate to an address without a host: it says what it has against the "
+        "capabilities before it looks for the host.",
         "what the message says; otherwise leave the cell out, or use another QEMU.",
         by_ends=_qemu_refuses,
     ),
@@ -267,11 +300,20 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "link-carries-ssh",
-        "The campaign shapes the link or sets its MTU, and on a host of the lab that interface carries SSH too.",
+        "The campaign shapes the link, by a rate, a delay or a loss, or sets its MTU, and on a host of the lab that interface carries SSH too.",
         "A shaped interface would slow down the channel over which labctl speaks with the host, and the "
         "beats of the guest, which must not cross the link that is measured.",
-        "name another interface by `labctl_migration_interface`, or leave the link as it is: `bandwidth: none`, `mtu: none`.",
+        "name another interface by `labctl_migration_interface`, or leave the link as it is: `bandwidth: none`, `mtu: none`, and neither `delay` nor `loss`.",
         by_ends=_link_carries_ssh,
+    ),
+    Rule(
+        "netem-missing",
+        "`delay` or `loss` is asked of the link, and the kernel of a host has no netem.",
+        "netem is the part of Linux that holds packets and drops them, the module sch_netem. Each host's kernel was asked "
+        "for it, which loads the module where it is there.",
+        "boot a kernel that has it, or install its module: Fedora and RHEL have it in `kernel-modules-extra`, Ubuntu in "
+        "`linux-modules-extra`, Debian beside the kernel itself; or leave `delay` and `loss` at 0.",
+        by_ends=_netem,
     ),
     *PROVEN_RULES,
     Rule(

@@ -7,7 +7,7 @@ A field's name in a file is its Python name without the unit: `memory: 256MiB` i
 import re
 from dataclasses import replace
 from itertools import accumulate, pairwise
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -40,6 +40,8 @@ BUILT_IN_NAMES: tuple[str, ...] = get_args(AlgorithmKind)
 """The kinds of algorithm, and the variants that every campaign has."""
 ALGORITHM_KIND = choice(*BUILT_IN_NAMES)
 TRANSPORT = choice("tcp", "rdma")
+RDMA: Final = "rdma"
+"""the transport that needs a device, and that QEMU does not combine with everything"""
 QEMU = replace(
     name(
         "the path of a QEMU, or a name under `qemus`",
@@ -72,6 +74,10 @@ PROFILE = name(
 SEED = COUNT.within(0, 2**63 - 1)
 LINK_BANDWIDTH = BANDWIDTH.within(100_000, 10**12, optional=True)
 MTU = COUNT.within(576, 65_535, optional=True)
+LINK_DELAY = DURATION.within(0, 1)
+"""Some four times the way over a geostationary satellite: beyond it, waits for an answer would say more of TCP's patience than of the link."""
+LINK_LOSS = SHARE.within(0, 0.1)
+"""With more, a TCP stream stands still most of the time, waiting to send again what was lost twice."""
 TOTAL_TIME = DURATION.within(0.1, 86_400)
 DOWNTIME = DURATION.within(0.001, 2_000)
 MAX_BANDWIDTH = RATE.within(1_000, 2**40, optional=True)
@@ -173,6 +179,15 @@ class LinkSpec(Spec):
     """what the link is shaped to, each way, in bits; `none`: it is left as it is"""
     mtu: Annotated[int | None, reads(MTU), MTU] = 1500
     """the largest packet, in bytes; `none`: as it is"""
+    delay_s: Annotated[float, reads(LINK_DELAY), LINK_DELAY] = 0.0
+    """how long each packet is held, each way, so that a round trip takes twice as much longer"""
+    loss: Annotated[float, reads(LINK_LOSS), LINK_LOSS] = 0.0
+    """the share of packets that are dropped, each way"""
+
+    @property
+    def bare(self) -> "LinkSpec":
+        """The same without delay and loss."""
+        return self.model_copy(update={"delay_s": 0.0, "loss": 0.0})
 
 
 class LimitsSpec(Spec):
@@ -241,6 +256,8 @@ class AlgorithmSpec(Spec):
     """postcopy only: QEMU's own limit of pages sent unasked after the switch; `none`: no limit"""
     pause_after_passes: Annotated[int, reads(PASSES_OR_NEVER), PASSES_OR_NEVER] = 0
     """precopy only: the machine is stopped after so many passes, so that the rest fits; 0: never"""
+    pin_all: Annotated[bool, reads(FLAG), FLAG] = False
+    """rdma only: all memory is registered beforehand, on both ends, and not each part before its own is sent (`rdma-pin-all`)"""
     switch: SwitchSpec = SwitchSpec(after_passes=1)
     """hybrid only: when it switches to postcopy"""
 

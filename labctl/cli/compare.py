@@ -187,6 +187,8 @@ def sentences(found: "Comparison") -> list[str]:
     for side, cells in (("A", found.only_a), ("B", found.only_b)):
         if cells:
             lines.append(f"only {side} has {some(cells)}.")
+    if found.caveat:
+        lines.append(found.caveat)
     return lines  # fmt: skip
 
 
@@ -233,6 +235,7 @@ def described(
         "only_a": found.only_a,
         "only_b": found.only_b,
         "noise_floors": found.floors,
+        "caveat": found.caveat,
         "environment": [difference._asdict() for difference in environment],
         "failures": [{"condition": condition, "what": line} for condition, line in held],
     }  # fmt: skip

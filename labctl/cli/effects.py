@@ -31,15 +31,19 @@ def effects(
     from labctl.analysis.effects import effects as explained
     from labctl.analysis.frame import factors_of
     from labctl.analysis.metrics import NEEDED, metric_named
+    from labctl.campaign.carriers import caveat
     from labctl.results import load_run
 
     frame = load_run(run, out).frame(columns=NEEDED)
     factors = ["algorithm", "transport", *factors_of(frame)]
     found = explained(frame, metric_named(metric), factors)
+    said = caveat(frame["transport"].astype("str"))
     if as_json:
-        say_json(described(found))
+        say_json({**described(found), "caveat": said})
     else:
         _show(found)
+        if said:
+            say_prose(said)
 
 
 def _show(found: "Effects") -> None:

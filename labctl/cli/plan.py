@@ -90,6 +90,7 @@ def show_plan(
 def summary(campaign: "Campaign", plan: "Plan", trials: "list[PlannedTrial]") -> list[str]:
     """A plan in sentences: what runs, what does not and why, how long it takes."""
     from labctl.campaign import at_most_s, estimate_run_s
+    from labctl.campaign.carriers import caveat
 
     adaptive = None if plan.quick else campaign.adaptive
     runs = [trial for trial in trials if trial.supported]
@@ -111,6 +112,8 @@ def summary(campaign: "Campaign", plan: "Plan", trials: "list[PlannedTrial]") ->
             f"{_count(len(which), 'trial')} unsupported: {cells}",
             f"  {rule}: {reason} ({as_typed('labctl', 'explain', rule)})",
         ]
+    if said := caveat(cell.carrier for cell in plan.cells):
+        lines.append(said)
     estimate_s = estimate_run_s(runs, plan.pairs)
     takes = f"about {clock(estimate_s)} in all"
     if adaptive is not None:

@@ -88,6 +88,7 @@ def _show_run(run: "Run", frame: "pd.DataFrame") -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from labctl.analysis.frame import tells_transport
     from labctl.report.about import about, some_records
 
     _facts([*about([run], some_records(run.trials())), ("Directory", str(near(run.path)))])
@@ -95,6 +96,9 @@ def _show_run(run: "Run", frame: "pd.DataFrame") -> None:
     table.add_column("trial", justify="right")
     table.add_column("block", justify="right")
     table.add_column("cell", overflow="fold")
+    carried = tells_transport(frame)
+    if carried:
+        table.add_column("transport", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
     table.add_column("total, s", justify="right")
     table.add_column("blackout, ms", justify="right")
@@ -104,6 +108,7 @@ def _show_run(run: "Run", frame: "pd.DataFrame") -> None:
             str(row["trial"]),
             "warm-up" if row["warmup"] is True else str(row["block"]),
             row["cell"],
+            *([str(row["transport"])] if carried else []),
             outcome,
             _figure(row["total_time_ms"], 1e-3),
             _figure(row["blackout_ms"]),
@@ -133,6 +138,7 @@ def _show_trial(run: "Run", trial: "Trial") -> None:
         *_load(record),
         ("Memory check", _memory(record)),
         *(_qemu(side, record) for side in record.qemu),
+        *(_rdma(side, record) for side in record.rdma),
         *_options(record),
         ("Course", ", ".join(_course(record))),
         ("Files", str(near(trial.path))),
@@ -175,6 +181,21 @@ def _qemu(side: str, record: "TrialRecord") -> tuple[str, str]:
     qemu = record.qemu[side]
     parts = (qemu.version, qemu.machine_type, qemu.accelerator)
     return f"QEMU, {side}", ", ".join(part for part in parts if part)
+
+
+def _rdma(side: str, record: "TrialRecord") -> tuple[str, str]:
+    """The port that carried it at one end, and by what name its results go."""
+    from labctl.campaign.carriers import carrier
+
+    port, qemu = record.rdma[side], record.qemu.get(side)
+    limit = qemu.memlock_bytes if qemu is not None else None
+    parts = [
+        carrier("rdma", port.provider),
+        f"{port.device} port {port.port} ({port.provider})",
+        f"active MTU {_value(port.mtu_bytes)}",
+        f"may lock {_value(limit)}{'' if isinstance(limit, str) else ' bytes'}",
+    ]
+    return f"RDMA, {side}", ", ".join(parts)
 
 
 def _options(record: "TrialRecord") -> Iterator[tuple[str, str]]:

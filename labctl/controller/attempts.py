@@ -2,7 +2,7 @@
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from labctl.campaign import Plan, PlannedTrial, TimingSpec
@@ -10,11 +10,13 @@ from labctl.campaign.models import LinkSpec
 from labctl.controller.recording import ITSELF_FAILED
 from labctl.errors import NodeLost
 from labctl.events import Event, GuestSeen, Notice, Progress, StateEntered
-from labctl.lab import Pair
+from labctl.lab import LinkState, Pair
 from labctl.migration import Interrupted, RawTrial, TrialRun
 
 LINK_TOLERANCE: Final = 0.03
 """a link that is further than this from what was asked is told"""
+ROUND_TRIP_TOLERANCE, ROUND_TRIP_TOLERANCE_MS = 0.05, 1.0
+"""the same of what its delay adds to the round trip: a share of it, and a millisecond, which a busy host may take"""
 
 
 class Attempts:
@@ -74,11 +76,20 @@ class Attempts:
         link = pair.link
         for way in link.measured if link else ():
             assert link is not None
-            off, asked = link.deviation(way), link.spec.bandwidth_bits_per_s
-            told = (pair.name, link.spec, way)
-            if off is None or asked is None or told in self._told_links:
-                continue
-            if abs(off) > LINK_TOLERANCE:
-                self._told_links.add(told)
-                measured = f"the link of {pair.name} ({way}) was measured"
-                self._tell(Notice(f"{measured} {off:+.1%} off its {asked / 1e9:g} Gbit/s"))
+            for spec, fault in _link_faults(link, way):
+                if (pair.name, spec, way) not in self._told_links:
+                    self._told_links.add((pair.name, spec, way))
+                    self._tell(Notice(f"the link of {pair.name} ({way}) was measured {fault}"))
+
+
+def _link_faults(link: LinkState, way: str) -> Iterator[tuple[LinkSpec, str]]:
+    """What of a link is not as asked, and the setting of which that was seen. Its rate is seen without delay and loss, under
+    which a TCP stream does not fill a link that is as it should be.
+    """
+    off, asked = link.deviation(way), link.spec.bandwidth_bits_per_s
+    if off is not None and asked is not None and abs(off) > LINK_TOLERANCE:
+        yield link.spec.bare, f"{off:+.1%} off its {asked / 1e9:g} Gbit/s"
+    added_ms, asked_ms = link.added_ms(way), 2000 * link.spec.delay_s
+    allowed_ms = ROUND_TRIP_TOLERANCE * asked_ms + ROUND_TRIP_TOLERANCE_MS
+    if added_ms is not None and abs(added_ms - asked_ms) > allowed_ms:
+        yield link.spec, f"with {added_ms:.3g} ms more of a round trip, and not {asked_ms:g} ms"

@@ -14,6 +14,7 @@ from labctl.results.schema import (
     LinkRecord,
     Outcome,
     QemuRecord,
+    RdmaRecord,
     Times,
     Verdict,
 )
@@ -127,6 +128,7 @@ def to_record(
         qemu={side: QemuRecord.model_validate(said) for side, said in raw.qemu.items()},
         guest=GuestRecord.model_validate({"sha256": guest_sha256, **raw.guest}),
         links={"migration": LinkRecord.model_validate(raw.link)} if raw.link else {},
+        rdma={side: RdmaRecord.model_validate(said) for side, said in raw.rdma.items()},
         final_query_migrate=final.get("source", {}).get("migrate"),
         destination_final=final.get("destination", {}).get("migrate"),
         schedule=raw.schedule,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from labctl.campaign.models import LinkSpec
 from labctl.errors import LabctlError
-from labctl.lab import waits
+from labctl.lab import rdma_told, waits
 from labctl.lab.clocks import compared
 from labctl.lab.inventory import LabSpec, read_lab
 from labctl.lab.opening import open_lab
@@ -195,7 +195,8 @@ def _limits(host: str, described: Mapping[str, Any], *, needs_locking: bool) -> 
     """What QEMU may lock (RDMA and zero-copy pin the guest's memory), and room for what a run keeps there."""
     limits, agent = described.get("limits", {}), described.get("agent", {})
     locked = limits.get("memlock_soft_bytes")
-    if isinstance(locked, int) and locked < LEAST_MEMLOCK_BYTES:
+    raised = limits.get("memlock_can_be_raised")  # which is done for a QEMU that needs it
+    if isinstance(locked, int) and locked < LEAST_MEMLOCK_BYTES and not raised:
         yield Finding(
             f"{host}: memlock",
             not needs_locking,
@@ -235,7 +236,12 @@ def _describe(host: str, said: dict[str, Any]) -> list[Finding]:
             None if said["userfaultfd"] else "sysctl vm.unprivileged_userfaultfd=1, or run as root",
         ),
     ]
-    findings += _limits(host, said["host"], needs_locking=bool(said["rdma"]))
+    refused = said["netem_refused"]
+    able = "the link can" if refused is None else f"the link cannot ({refused})"
+    findings.append(Finding(f"{host}: netem", True, f"{able} be given a delay or a loss"))
+    rdma = rdma_told.told(said)
+    findings.append(Finding(f"{host}: RDMA", rdma.ok, rdma.detail, rdma.mend))
+    findings += _limits(host, said["host"], needs_locking=said["rdma_port"] is not None)
     if chosen != "kvm":
         findings.append(Finding(f"{host}: KVM", True, f"not used: {accelerators['kvm']['reason']}"))
     return findings

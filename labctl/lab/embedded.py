@@ -56,7 +56,9 @@ class EmbeddedOpener:
         ends = {}
         accelerators: Accelerators = {}
         for name, node in (("a", a), ("b", b)):
-            capabilities, probe = probe_host(node, variables, kernel, self.questions, accelerators)
+            capabilities, probe = probe_host(
+                node, variables, kernel, self.questions, accelerators, INTERFACE
+            )
             # On a veth pair the kernel copies what zero-copy was asked for.
             capabilities = capabilities.with_each(zero_copy=False)
             probe["guest_sha256"] = guest_sha256(image)

@@ -46,12 +46,26 @@ class LinkState:
     """how; None where it is as it was"""
     measured: dict[str, dict[str, Any]]
     """by direction: goodput and wire rate in bits/s, round trips idle and loaded in ms"""
+    bare: "LinkState | None" = None
+    """the same link before it was given a delay or a loss; None where it has neither"""
 
     def deviation(self, direction: Direction) -> float | None:
-        """How far the measured wire rate is from the rate asked: -0.05 is 5 % below. None where none was."""
+        """How far the measured wire rate is from the rate asked: -0.05 is 5 % below. None where none was.
+
+        Of a link with a delay or a loss, the bare one's: what a TCP stream reaches under them is TCP's doing.
+        """
+        if self.bare is not None:
+            return self.bare.deviation(direction)
         asked = self.spec.bandwidth_bits_per_s
         wire = self.measured[direction]["wire_bits_per_s"]
         return None if asked is None or wire is None else float(wire) / asked - 1
+
+    def added_ms(self, direction: Direction) -> float | None:
+        """By how much the delay has made the idle round trip longer than the bare link's. None where none was asked."""
+        if self.bare is None:
+            return None
+        with_it, without = self.measured[direction], self.bare.measured[direction]
+        return float(with_it["rtt_idle_ms"]) - float(without["rtt_idle_ms"])
 
 
 @dataclass
@@ -120,9 +134,11 @@ class Pair:
 
     def set_link(self, spec: LinkSpec) -> LinkState:
         """Shape the link as asked, and again when it went away since; the first time a setting is used it is tried whether
-        its packets pass, and measured what it carries, both ways.
+        its packets pass, and measured what it carries, both ways. One with a delay or a loss is tried without them before.
         """
         if spec != self._current or not self.link_is_up():
+            new = spec not in self._links
+            bare = self.set_link(spec.bare) if new and spec != spec.bare else None
             self._current = None
             shaping: dict[str, Any] | None = None
             mtus = {}
@@ -132,16 +148,20 @@ class Pair:
                     "link.configure", interface=interface, address=end.assigned, mtu=spec.mtu
                 )
                 mtus[end.host] = set_to["mtu"]
-                asked = spec.bandwidth_bits_per_s
-                shaping = call("link.shape", interface=interface, bits_per_s=asked)
-            if spec not in self._links:
-                for way in ("forward", "reverse"):
+                shaping = call(
+                    "link.shape",
+                    interface=interface,
+                    bits_per_s=spec.bandwidth_bits_per_s,
+                    delay_s=spec.delay_s,
+                    loss=spec.loss,
+                )
+            if new:
+                for way in ("forward", "reverse") if bare is None else ():
                     self.try_packets(way, mtus[self.ends(way)[0].host])
                 measured = {
-                    way: self._measure(*self.ends(way), spec.bandwidth_bits_per_s)
-                    for way in ("forward", "reverse")
+                    way: self._measure(*self.ends(way), spec) for way in ("forward", "reverse")
                 }
-                self._links[spec] = LinkState(spec, shaping, measured)
+                self._links[spec] = LinkState(spec, shaping, measured, bare)
             self._current = spec
         return self._links[spec]
 
@@ -152,14 +172,16 @@ class Pair:
         source.node.call("packets.send", address=destination.address, port=port, mtu=mtu)
 
     @staticmethod
-    def _measure(source: End, destination: End, bits_per_s: int | None) -> dict[str, Any]:
+    def _measure(source: End, destination: End, spec: LinkSpec) -> dict[str, Any]:
+        round_trip_s = 2 * spec.delay_s
         port = destination.node.call("link.serve", address=destination.address)["port"]
         measured: dict[str, Any] = source.node.call(
             "link.measure",
-            wait_s=waits.LINK_MEASUREMENT_S,
+            wait_s=waits.LINK_MEASUREMENT_S + waits.ROUND_TRIPS * round_trip_s,
             interface=source.interface,
             address=destination.address,
             port=port,
-            bits_per_s=bits_per_s,
+            bits_per_s=spec.bandwidth_bits_per_s,
+            round_trip_s=round_trip_s,
         )
         return measured

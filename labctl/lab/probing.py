@@ -11,6 +11,7 @@ from labctl.campaign.rules import first_refusal
 from labctl.errors import NodeError
 from labctl.lab import waits
 from labctl.lab.node import Node
+from labctl.node.rdma import ACTIVE
 
 DEFAULT_QEMU = "qemu-system-x86_64"
 DEFAULT_MACHINE = "pc"
@@ -50,8 +51,9 @@ def probe_host(
     kernel: str,
     questions: Questions,
     accelerators: Accelerators,
+    interface: str | None = None,
 ) -> tuple[Capabilities, dict[str, Any]]:
-    """A host's capabilities with each QEMU, and all it said.
+    """A host's capabilities with each QEMU, and all it said. `interface`: that migrations cross.
 
     `labctl_qemu` and `labctl_machine` of the inventory say which QEMU and machine type are the lab's own; another QEMU has
     the machine type of its own version. `accelerators`: what another node on the same host has found, so that it is not tried
@@ -59,60 +61,77 @@ def probe_host(
     """
     own = str(variables.get("labctl_qemu", DEFAULT_QEMU))
     machine = str(variables.get("labctl_machine", DEFAULT_MACHINE))
-    capabilities, said = _probe(node, own, machine, kernel, questions, accelerators, None)
+    asking = _Asking(node, kernel, questions, accelerators, interface)
+    capabilities, said = asking.of(own, machine, None)
     others: dict[str, Capabilities] = {}
     for qemu in questions.qemus:
         try:
-            others[qemu], said_too = _probe(
-                node, qemu, DEFAULT_MACHINE, kernel, questions, accelerators, qemu
-            )
+            others[qemu], said_too = asking.of(qemu, DEFAULT_MACHINE, qemu)
         except NodeError as error:
             # Cells that need it are refused with this reason; the others run.
             others[qemu] = capabilities.model_copy(update={"missing": error.fault})
             said_too = {"missing": error.fault}
-        said_too.pop("host", None)  # it is the same
+        for same in ("host", "rdma_port"):
+            said_too.pop(same, None)
         said.setdefault("qemus", {})[qemu] = said_too
     return capabilities.model_copy(update={"others": others}), said
 
 
-def _probe(
-    node: Node,
-    qemu: str,
-    machine: str,
-    kernel: str,
-    questions: Questions,
-    accelerators: Accelerators,
-    key: str | None,
-) -> tuple[Capabilities, dict[str, Any]]:
-    """One QEMU of a host."""
-    if key not in accelerators:
-        accelerators[key] = node.call(
-            "qemu.accelerators",
+@dataclass(frozen=True)
+class _Asking:
+    """What every QEMU of a host is asked with."""
+
+    node: Node
+    kernel: str
+    questions: Questions
+    accelerators: Accelerators
+    interface: str | None
+
+    def of(self, qemu: str, machine: str, key: str | None) -> tuple[Capabilities, dict[str, Any]]:
+        """One QEMU of the host; `key`: in `accelerators`."""
+        if key not in self.accelerators:
+            self.accelerators[key] = self.node.call(
+                "qemu.accelerators",
+                wait_s=waits.PROBE_S,
+                qemu=qemu,
+                machine_type=machine,
+                kernel=self.kernel,
+            )
+        found = self.accelerators[key]
+        said: dict[str, Any] = self.node.call(
+            "qemu.probe",
             wait_s=waits.PROBE_S,
             qemu=qemu,
             machine_type=machine,
-            kernel=kernel,
+            combinations=[list(words) for words in self.questions.combinations],
+            accelerator=found["chosen"],
+            interface=self.interface,
         )
-    said: dict[str, Any] = node.call(
-        "qemu.probe",
-        wait_s=waits.PROBE_S,
-        qemu=qemu,
-        machine_type=machine,
-        combinations=[list(words) for words in questions.combinations],
-        accelerator=accelerators[key]["chosen"],
-    )
-    said["accelerators"] = accelerators[key]
-    capabilities = Capabilities(
-        host=said["host"]["hostname"],
-        qemu_version=said["version"],
-        qemu_path=said["path"],
-        accelerator=said["accelerators"]["chosen"],
-        machine_type=said["machine_type"],
-        migration_capabilities=said["capabilities"],
-        refused=said["refused"],
-        userfaultfd=said["userfaultfd"],
-        memory_available_bytes=said["memory_available_bytes"],
-        cpus=said["cpus"],
-        rdma=said["rdma"],
-    )
-    return capabilities, said
+        said["accelerators"] = found
+        rdma_fault = self._rdma_fault(said)
+        capabilities = Capabilities(
+            host=said["host"]["hostname"],
+            qemu_version=said["version"],
+            qemu_path=said["path"],
+            accelerator=found["chosen"],
+            machine_type=said["machine_type"],
+            migration_capabilities=said["capabilities"],
+            refused=said["refused"],
+            userfaultfd=said["userfaultfd"],
+            memory_available_bytes=said["memory_available_bytes"],
+            cpus=said["cpus"],
+            netem_refused=said["netem_refused"],
+            rdma=rdma_fault is None,
+            rdma_provider=said["rdma_port"]["provider"] if said["rdma_port"] else None,
+            rdma_fault=rdma_fault,
+        )
+        return capabilities, said
+
+    def _rdma_fault(self, said: dict[str, Any]) -> str | None:
+        """Why a QEMU cannot migrate by RDMA; None where it can."""
+        port = said["rdma_port"]
+        if port is None:
+            return f"no RDMA device belongs to {self.interface or 'its interface'}"
+        if port["state"] != ACTIVE:
+            return f"port {port['port']} of {port['device']} is {port['state']}"
+        return None if said["rdma"] else f"QEMU {said['version']} was built without RDMA"

@@ -102,7 +102,9 @@ class _Opening:
         image = guest_image()
         kernel = node.call("file.put", name="guest.elf", data=pack(image.read_bytes()))["path"]
         run_as = node.call("host.trial_user", name=variables.get("labctl_user"))
-        capabilities, probe = probe_host(node, dict(variables), kernel, self.of.questions, {})
+        capabilities, probe = probe_host(
+            node, dict(variables), kernel, self.of.questions, {}, link["interface"]
+        )
         clock = compared(node)
         probe["clock"] = {
             "ahead_of_controller_ms": clock.realtime_ns / 1e6,

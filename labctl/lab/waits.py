@@ -24,6 +24,8 @@ CLOCKS_S: Final = 5.0
 """relays reach the observer, and their clocks are compared"""
 LINK_MEASUREMENT_S: Final = 30.0
 """goodput and round trip of one direction"""
+ROUND_TRIPS: Final = 10
+"""so many of a link's own are added to that: what is lost is asked for again"""
 CLOSE_S: Final = 15.0
 """a node ends what it started after its channel closed"""
 TRANSFER_S: Final = 120.0

@@ -50,7 +50,7 @@ class Bench:
         self._stop = stop
         self._observing = False
         self._over: dict[str, Future[NoReturn]] = {side: Future() for side in SIDES}
-        self._ended: set[str] = set()
+        self._ended: dict[str, str] = {}
         self.beat_pipes: dict[str, str] = {}
 
     # --- to the observer ---
@@ -106,14 +106,16 @@ class Bench:
         profile: Profile | None = None,
         qemu: str | None = None,
         dirty_ring: bool = False,
+        locks_memory: bool = False,
     ) -> None:
         """Start both QEMUs (the lab's own, or those of a path), the destination's waiting for the migration."""
+        needs = {"dirty_ring": dirty_ring, "locks_memory": locks_memory}
         capabilities = {side: end.capabilities.of(qemu) for side, end in self.ends.items()}
         append = command_line(guest, profile or Profile(), nonce)
         starting = {
             side: end.node.begin(
                 "machine.start",
-                machine=self._machine(side, capabilities[side], guest, append, dirty_ring),
+                machine=self._machine(side, capabilities[side], guest, append) | needs,
                 timeout_s=waits.START_S,
             )
             for side, end in self.ends.items()
@@ -141,19 +143,29 @@ class Bench:
             timeout_s=waits.QMP_S,
         )
 
+    def find_rdma(self) -> None:
+        """Note the RDMA ports that the migration will use, and what they have counted."""
+        for side in SIDES:
+            port = self._rdma_port(side)
+            if port is not None:
+                self._raw.rdma[side] = {**port, "counters_before": port["counters"]}
+                self._raw.rdma[side].pop("counters")
+
     def sample(self) -> None:
         """Let both sides sample until `collect`, and note the link's counters before."""
         self._raw.link["counters_before"] = self._counters()
         for side, end in self.ends.items():
-            self.anchor(side, end.node.call("sample.start", interface=end.interface))
+            port = self._raw.rdma.get(side)
+            self.anchor(side, end.node.call("sample.start", interface=end.interface, rdma=port))
 
     def heard(self, side: str, event: str, said: dict[str, Any]) -> None:
         """A node tells that its QEMU ended by itself, or its guest gave up: nobody needs to wait for its beats any more."""
         if event == "machine-ended":
-            self._ended.add(side)
-            log = f": {said['log']}" if said.get("log") else ""
-            fault = f"its QEMU ended with status {said.get('returncode')}{log}"
-            self._over_with(side, fault, "qemu-died")
+            # What it printed before is not what it died of; all of it stands in its log.
+            last = (said.get("log") or "").strip().splitlines()[-1:]
+            words = f": {last[0]}" if last else ""
+            self._ended[side] = f"its QEMU ended with status {said.get('returncode')}{words}"
+            self._over_with(side, self._ended[side], "qemu-died")
         elif event == "guest-gave-up":
             self._over_with(side, f"the guest gave up: {said['words']}", "guest-gave-up")
 
@@ -169,9 +181,9 @@ class Bench:
                 over.result()
 
     @property
-    def ended(self) -> frozenset[str]:
-        """The sides whose QEMU has ended by itself."""
-        return frozenset(self._ended)
+    def ended(self) -> dict[str, str]:
+        """The sides whose QEMU has ended by itself, and its last words."""
+        return dict(self._ended)
 
     def anchor(self, side: str, reply: dict[str, Any]) -> None:
         """Keep the clock anchor of a reply."""
@@ -209,6 +221,8 @@ class Bench:
     def _collect_counters(self) -> None:
         if "counters_before" in self._raw.link:
             self._raw.link["counters_after"] = self._counters()
+        for side, said in self._raw.rdma.items():
+            said["counters_after"] = (self._rdma_port(side) or {}).get("counters")
 
     def _collect_samples(self, side: str) -> None:
         stopped = self.ends[side].node.call("sample.stop", wait_s=node_waits.TRANSFER_S)
@@ -240,6 +254,11 @@ class Bench:
         if self._stop.is_set():
             raise Interrupted("the run was asked to stop")
 
+    def _rdma_port(self, side: str) -> dict[str, Any] | None:
+        end = self.ends[side]
+        port: dict[str, Any] | None = end.node.call("rdma.port", interface=end.interface)
+        return port
+
     def _counters(self) -> dict[str, Any]:
         return {
             side: end.node.call("link.describe", interface=end.interface)
@@ -247,7 +266,7 @@ class Bench:
         }
 
     def _machine(
-        self, side: str, caps: Capabilities, guest: GuestSpec, append: str, dirty_ring: bool
+        self, side: str, caps: Capabilities, guest: GuestSpec, append: str
     ) -> dict[str, Any]:
         end: End = self.ends[side]
         return {
@@ -255,7 +274,6 @@ class Bench:
             "qemu": caps.qemu_path,
             "machine_type": caps.machine_type,
             "accelerator": caps.accelerator,
-            "dirty_ring": dirty_ring,
             "vcpus": guest.vcpus,
             "memory_bytes": guest.memory_bytes,
             "kernel": end.kernel,

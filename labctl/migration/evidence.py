@@ -7,11 +7,13 @@ XBZRLE beside multifd and never encodes a page. So what an option is for has to 
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from labctl.campaign.models import AlgorithmSpec
+from labctl.campaign.models import AlgorithmSpec, Transport
+from labctl.campaign.specs import RDMA
 
+_RDMA_COUNTERS: Final = ("rdma_tx_bytes", "rdma_tx_packets")
 _MULTIFD_SENDER: Final = re.compile(r"(multifdsend_|mig/src/send_)\d+")
 """threads of the source, one a connection: before QEMU 8.2, and since"""
 _PREEMPT_CHANNEL: Final = re.compile(r"(fault-fast|mig/dst/preempt)")
@@ -30,6 +32,8 @@ class Course:
     destination_threads: frozenset[str]
     second_pass: bool
     """a second pass over the memory had begun while the source ran"""
+    rdma: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """what the source's RDMA port had counted at first and in the end, by the counter; of those it has"""
 
     @property
     def ram(self) -> Mapping[str, Any]:
@@ -46,9 +50,12 @@ class Evidence:
     fault: str | None = None
 
 
-def evidence(spec: AlgorithmSpec, course: Course) -> dict[str, Evidence]:
-    """What was seen of each option that was asked for, by its name."""
+def evidence(
+    spec: AlgorithmSpec, course: Course, transport: Transport = "tcp"
+) -> dict[str, Evidence]:
+    """What was seen of each option that was asked for, by its name, and of RDMA."""
     asked: dict[str, tuple[bool, Callable[[AlgorithmSpec, Course], Evidence]]] = {
+        "rdma": (transport == RDMA, _rdma),
         "multifd": (spec.multifd_channels > 0, _multifd),
         "zero_copy": (spec.zero_copy, _zero_copy),
         "xbzrle": (spec.xbzrle_cache_bytes is not None, _xbzrle),
@@ -69,9 +76,16 @@ def course_of(
     throttle = 0
     last: Mapping[str, Any] = {}
     threads: dict[str, set[str]] = {"source": set(), "destination": set()}
+    rdma: dict[str, tuple[int, int]] = {}
     for sample in samples:
         if sample["kind"] == "host":
             threads[sample["side"]].update(_thread_names(sample.get("threads")))
+            if sample["side"] == "source":
+                for name in _RDMA_COUNTERS:
+                    value = sample.get(name)
+                    if value is not None:
+                        low, high = rdma.get(name, (value, value))
+                        rdma[name] = (min(low, value), max(high, value))
         elif sample["side"] == "source":
             said = sample["raw"] or {}
             throttle = max(throttle, said.get("cpu-throttle-percentage") or 0)
@@ -89,12 +103,21 @@ def course_of(
         destination_threads=frozenset(threads["destination"]),
         # The last pass begins when the source has stopped.
         second_pass=max(passes, default=0) > 2,
+        rdma=rdma,
     )
 
 
 def _thread_names(text: str | None) -> Iterable[str]:
     """Of a sample: `name/tid` each."""
     return (name.rpartition("/")[0] for name in json.loads(text or "{}"))
+
+
+def _rdma(_spec: AlgorithmSpec, course: Course) -> Evidence:
+    seen = {name.removeprefix("rdma_"): last - first for name, (first, last) in course.rdma.items()}
+    if seen and not any(seen.values()):
+        return Evidence(seen, "the source's RDMA port has sent nothing")
+    # What a port does not count, nobody can tell.
+    return Evidence(seen)
 
 
 def _multifd(_spec: AlgorithmSpec, course: Course) -> Evidence:

@@ -19,6 +19,8 @@ class RawTrial:
     qemu: dict[str, dict[str, Any]] = field(default_factory=dict)
     guest: dict[str, Any] = field(default_factory=dict)
     link: dict[str, Any] = field(default_factory=dict)
+    rdma: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """by side, where RDMA carries it: its port, and what that counted"""
     schedule: dict[str, Any] = field(default_factory=dict)
     final: dict[str, Any] = field(default_factory=dict)
     """last `query-migrate` and `query-status` by side"""

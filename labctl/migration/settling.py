@@ -64,9 +64,9 @@ class Settling:
             destination_beats=alive["destination"],
             memory_checked=checked,
             memory_identical=identical,
-            error=error or self._qemu_error(),
+            error=error or self._qemu_error() or self._last_words(),
             split=bool(self._statuses(result) & SPLIT_STATUSES),
-            ended=self._bench.ended,
+            ended=frozenset(self._bench.ended),
             link_down=not self._bench.link_is_up(),
         )
 
@@ -111,6 +111,11 @@ class Settling:
         """What each end said last of the migration."""
         said = {final["migrate"].get("status", "none") for final in self._raw.final.values()}
         return said | {str(result["status"])}
+
+    def _last_words(self) -> str | None:
+        """Of a QEMU that has ended though the other one says that all went well."""
+        ended = self._bench.ended
+        return "; ".join(f"{side}: {words}" for side, words in sorted(ended.items())) or None
 
     def _qemu_error(self) -> str | None:
         for side in SIDES:

@@ -6,22 +6,21 @@ from labctl.migration.bench import Bench
 from labctl.migration.judge import Ends, Judgement
 from labctl.migration.raw import RawTrial
 from labctl.migration.schedule import Schedule
-from labctl.migration.transports import TRANSPORTS
+from labctl.migration.transports import TRANSPORTS, uri
 from labctl.node.beats import SIDES
 
 
 def set_up(bench: Bench, raw: RawTrial, cell: Cell) -> Schedule:
     """Set up both ends, the destination listening; the cell's schedule with its address. Ends when an option is not in force."""
     schedule = compile_schedule(cell)
-    transport = TRANSPORTS[cell.transport]
     for side in SIDES:
         states = [{"capability": n, "state": s} for n, s in schedule.capabilities.items()]
         bench.qmp(side, "migrate-set-capabilities", capabilities=states)
         bench.qmp(side, "migrate-set-parameters", **schedule.parameters)
     address = bench.ends["destination"].address
-    bench.qmp("destination", "migrate-incoming", uri=transport.listen_uri(address))
-    incoming = bench.qmp("destination", "query-migrate")
-    schedule = schedule.with_uri(transport.connect_uri(address, incoming))
+    bench.qmp("destination", "migrate-incoming", uri=uri(cell.transport, address))
+    port = TRANSPORTS[cell.transport].port(bench)
+    schedule = schedule.with_uri(uri(cell.transport, address, port))
     for side in SIDES:
         _read_back(bench, raw, side, schedule)
     raw.schedule = {
@@ -38,6 +37,9 @@ def _read_back(bench: Bench, raw: RawTrial, side: str, schedule: Schedule) -> No
     parameters = bench.qmp(side, "query-migrate-parameters")
     raw.qemu[side]["capabilities_in_force"] = in_force
     raw.qemu[side]["parameters_in_force"] = parameters
+    if side in raw.rdma:
+        raw.rdma[side]["pin_all"] = in_force.get("rdma-pin-all")
+        raw.rdma[side]["chunk_bytes"] = parameters.get("x-rdma-chunk-size")
     asked = {**schedule.capabilities, **schedule.parameters}
     found = {**in_force, **parameters}
     wrong = [

@@ -1,30 +1,42 @@
-"""Transports: how the destination listens and what address the source is given."""
+"""Transports: how the destination is told to listen, and where the source finds it.
+
+Each lets the destination's kernel choose a free port, so that no two machines of a host can want the same. They differ in who
+knows which one it chose.
+"""
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+from labctl.migration.bench import Bench
 
 
 class Transport(Protocol):
     """One way for a migration's bytes."""
 
-    def listen_uri(self, address: str) -> str:
-        """What the destination is told to listen on."""
-
-    def connect_uri(self, address: str, incoming: Mapping[str, Any]) -> str:
-        """What the source is told to connect to, from the destination's `query-migrate`."""
+    def port(self, bench: Bench) -> int:
+        """The port on which the destination listens, now that it does."""
 
 
 class Tcp:
-    """QEMU chooses a free port, so none can be in use."""
+    """QEMU says by itself where it listens."""
 
-    def listen_uri(self, address: str) -> str:
-        """Port 0: QEMU takes a free one."""
-        return f"tcp:{address}:0"
-
-    def connect_uri(self, address: str, incoming: Mapping[str, Any]) -> str:
-        """The port it took."""
-        (listening, *_) = incoming["socket-address"]
-        return f"tcp:{address}:{listening['port']}"
+    def port(self, bench: Bench) -> int:
+        """As in `Transport`."""
+        (listening, *_) = bench.qmp("destination", "query-migrate")["socket-address"]
+        return int(listening["port"])
 
 
-TRANSPORTS: Final[Mapping[str, Transport]] = {"tcp": Tcp()}
+class Rdma:
+    """QEMU takes port 0 too, and tells nobody what it got; the kernel does."""
+
+    def port(self, bench: Bench) -> int:
+        """As in `Transport`."""
+        return int(bench.ends["destination"].node.call("rdma.listening")["port"])
+
+
+TRANSPORTS: Final[Mapping[str, Transport]] = {"tcp": Tcp(), "rdma": Rdma()}
+
+
+def uri(transport: str, address: str, port: int = 0) -> str:
+    """An address in QEMU's notation; port 0 to listen on any that is free."""
+    return f"{transport}:{f'[{address}]' if ':' in address else address}:{port}"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from labctl.campaign.cells import Cell
 from labctl.campaign.models import TimingSpec
+from labctl.campaign.specs import RDMA
 from labctl.errors import LabctlError, NodeError, WaitTimeout
 from labctl.lab import waits as node_waits
 from labctl.lab.pair import LinkState, Pair
@@ -106,7 +107,7 @@ class TrialRun:
     def _look_for_evidence(self) -> None:
         """An option that was asked for and shows no effect where it must have had one was not in force: a failure."""
         course = course_of(self.raw.final, self.raw.samples, self.raw.events)
-        found = evidence(self._cell.algorithm, course)
+        found = evidence(self._cell.algorithm, course, self._cell.transport)
         self.raw.evidence = {name: of_it.seen for name, of_it in found.items()}
         silent = [of_it.fault for of_it in found.values() if of_it.fault]
         if silent and self.raw.outcome == "completed":
@@ -121,6 +122,8 @@ class TrialRun:
         link = self._pair.set_link(self._cell.link)
         self.raw.link = _describe_link(link, self._direction)
         self._bench.observe(self._nonce)
+        if self._cell.transport == RDMA:
+            self._bench.find_rdma()
 
     def _boot(self) -> None:
         self._enter("boot")
@@ -130,6 +133,7 @@ class TrialRun:
             profile=self._cell.profile,
             qemu=self._cell.qemu,
             dirty_ring=self._cell.algorithm.dirty_limit_bytes_per_s is not None,
+            locks_memory=self._cell.transport == RDMA or self._cell.algorithm.zero_copy,
         )
         self._bench.beat("source", "the guest's first beat", waits.BOOT_S)
         self._enter("fill")
@@ -223,7 +227,10 @@ def _describe_link(link: LinkState, direction: str) -> dict[str, Any]:
     return {
         "asked_bits_per_s": link.spec.bandwidth_bits_per_s,
         "mtu": link.spec.mtu,
+        "delay_s": link.spec.delay_s,
+        "loss": link.spec.loss,
         "shaping": link.shaping,
         "deviation": link.deviation(direction),
+        "rtt_added_ms": link.added_ms(direction),
         **measured,
     }

@@ -40,7 +40,7 @@ def which_of(plan: Plan) -> dict[int, Which]:
     loads: dict[tuple[str, str, str], str] = {}
     keys: dict[str, tuple[str, str, str]] = {}
     for cell in plan.cells:
-        named = (cell.algorithm.name, cell.transport)
+        named = (cell.algorithm.name, cell.carrier)
         few = len(algorithms) < MAX_ALGORITHMS
         algorithm, transport = algorithms.setdefault(named, named if few else (OTHER, OTHER))
         load = _load(cell.factors)

@@ -21,7 +21,8 @@ over its stdin and stdout. When that channel closes it ends all that it started.
 :mod:`.monitor`           the sampler's one question to QEMU, at little cost
 :mod:`.procfs`            CPU, memory and interface counters
 :mod:`.netlink`           questions over rtnetlink, and the counters of queueing disciplines
-:mod:`.link`              the link: make, shape, measure
+:mod:`.link`              the link: make, measure
+:mod:`.shaping`           what leaves an interface: its rate, delay and loss
 :mod:`.interfaces`        a host's own interfaces: found, kept, set back
 :mod:`.packets`           whether packets of a size pass
 :mod:`.commands`          commands of iproute2

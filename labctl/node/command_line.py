@@ -20,7 +20,8 @@ PROVISIONED_USER = "labctl"
 _BEATS_FDSET = 1
 
 Spec = dict[str, Any]
-"""Of a machine: ``name qemu machine_type accelerator vcpus memory_bytes kernel append incoming beats_pipe dirty_ring uid gid groups``"""
+"""Of a machine: ``name qemu machine_type accelerator vcpus memory_bytes kernel append incoming beats_pipe dirty_ring locks_memory uid gid
+groups``"""
 
 
 def find_qemu(qemu: str) -> str:

@@ -9,7 +9,19 @@ import shutil
 import time
 from typing import Any
 
-from . import AGENT_VERSION, command_line, describe, host, interfaces, link, packets, probe
+from . import (
+    AGENT_VERSION,
+    command_line,
+    describe,
+    host,
+    interfaces,
+    link,
+    packets,
+    probe,
+    rdma,
+    rdma_counters,
+    shaping,
+)
 from .protocol import unpack
 from .services import Handler, Params, Place
 
@@ -35,6 +47,7 @@ class HostServices:
             "link.shape": self._shape_link,
             "link.state": self._link_state,
             "link.describe": self._describe_link,
+            "rdma.port": self._rdma_port,
             "link.serve": self._serve_link,
             "link.measure": self._measure_link,
             "packets.serve": self._serve_packets,
@@ -101,16 +114,27 @@ class HostServices:
         return {"up": link.is_up(params["interface"])}
 
     async def _shape_link(self, params: Params) -> Any:
-        return link.shape(params["interface"], params["bits_per_s"])
+        interface = params["interface"]
+        asked = shaping.Shape(params["bits_per_s"], params["delay_s"], params["loss"])
+        return shaping.shape(interface, asked, self._interfaces.segments(interface))
 
     async def _describe_link(self, params: Params) -> Any:
-        return link.describe(params["interface"])
+        return shaping.describe(params["interface"])
+
+    async def _rdma_port(self, params: Params) -> Any:
+        """The RDMA port of an interface with what it has counted; null where there is none."""
+        port = rdma.find(params["interface"])
+        if port is None:
+            return None
+        counters = rdma_counters.everything(port["device"], port["port"])
+        return {**port, "counters": counters}
 
     async def _serve_link(self, params: Params) -> Any:
         return {"port": link.LinkServer(params["address"]).port}
 
     async def _measure_link(self, params: Params) -> Any:
-        arguments = (params["interface"], params["address"], params["port"], params["bits_per_s"])
+        names = ("interface", "address", "port", "bits_per_s", "round_trip_s")
+        arguments = tuple(params[name] for name in names)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, link.measure, *arguments)
 
@@ -130,6 +154,7 @@ class HostServices:
             params["combinations"],
             directory,
             params.get("accelerator", "tcg"),
+            params.get("interface"),
         )
 
     async def _accelerators(self, params: Params) -> Any:

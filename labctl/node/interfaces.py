@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import Any, Callable
 
 from .commands import run
-from .link import unshape
 from .protocol import RequestError
+from .shaping import MOST_SEGMENTS, hand_over, segments_of, unshape
 
 Kept = dict[str, Any]
-"""of an interface, before a run: ``interface mtu``"""
+"""of an interface, before a run: ``interface mtu gso_max_segs``"""
 
 
 def find(interface: str | None, address: str | None, management: str | None) -> dict[str, Any]:
@@ -79,10 +79,16 @@ class Keeper:
                 raise RequestError(
                     "interface",
                     f"{interface} has a queueing discipline of somebody else's ({qdisc['kind']}); "
-                    f"mend: tc qdisc del dev {interface} root, or use a campaign with `bandwidth: unshaped`",
+                    f"mend: tc qdisc del dev {interface} root, or use a campaign with `bandwidth: none`",
                 )
-        self._kept.append({"interface": interface, "mtu": shown["mtu"]})
+        segments = segments_of(interface)
+        self._kept.append({"interface": interface, "mtu": shown["mtu"], "gso_max_segs": segments})
         self._store(self._kept)
+
+    def segments(self, interface: str) -> int:
+        """How many packets TCP might hand the interface as one before the run; one that is not kept is a new one."""
+        kept = (one["gso_max_segs"] for one in self._kept if one["interface"] == interface)
+        return next(kept, MOST_SEGMENTS)
 
     def restore(self) -> None:
         """Set all of them back."""
@@ -91,8 +97,9 @@ class Keeper:
 
 
 def restore(kept: Sequence[Kept]) -> None:
-    """Set interfaces back to what they were: the kernel's own queueing discipline, and the MTU."""
+    """Set interfaces back to what they were: the kernel's own queueing discipline, the MTU, what TCP hands over."""
     for one in kept:
         unshape(one["interface"])
         with suppress(RequestError):  # the interface is gone
             run("ip", "link", "set", one["interface"], "mtu", str(one["mtu"]))
+            hand_over(one["interface"], one.get("gso_max_segs", MOST_SEGMENTS))

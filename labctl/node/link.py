@@ -1,38 +1,31 @@
-"""The link between two hosts: made of a veth pair on the embedded lab, shaped by a token bucket, and measured.
-
-A token bucket's burst decides what the shaping is worth: too small and the rate is not reached, too large and whole
-segmentation-offload packets pass at once. It is a quarter of a millisecond of the rate, within the kernel's timer slack,
-and never below one offloaded packet's worth of segments that a 1500 byte MTU needs.
-"""
+"""The link between two hosts: made of a veth pair on the embedded lab, and measured."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import socket
 import statistics
 import struct
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
 from .commands import COMMAND_TIMEOUT_S, run
 from .netlink import QdiscReader
 from .protocol import RequestError
 
-_MIN_BURST_BYTES = 32 * 1024
-_BURST_S = 0.00025
-_BIG_BURST_BITS_PER_S = 5_000_000_000
-_BIG_BURST_BYTES = 1024 * 1024
-_QUEUE_LATENCY_MS = 50
 _WARM_UP_S, _WARM_UP_BITS = 0.3, 15_000_000
 """TCP begins by filling the queue until it overflows, and then waits; at 10 Mbit/s that takes a second, and a window of any
 length that it falls into reads 5 to 30 % low"""
 _WINDOW_S, _WINDOW_BITS = 0.7, 20_000_000
 _LONGEST_S = 8.0
-_IDLE_PINGS = 20
+_ROUND_TRIPS = 20
+"""TCP widens its window by round trips, and narrows it by them"""
+_IDLE_PINGS, _FEWEST_PINGS, _IDLE_S = 20, 5, 4.0
+_SERVED_S = 60.0
+"""the longest that the far end hears nothing: it warms up, and waits for what was lost"""
 _TCP_INFO_BYTES, _TCP_INFO_MSS_AT, _TCP_INFO_DELIVERED_AT = 256, 16, 192
 """of the kernel's `struct tcp_info`: `tcpi_snd_mss`, and `tcpi_delivered` in segments"""
 _SIOCGIFFLAGS, _SIOCGIFMTU = 0x8913, 0x8921
@@ -88,42 +81,6 @@ def _ask_interface(interface: str, request: int, answer: str) -> int:
     return number
 
 
-def burst_bytes(bits_per_s: int) -> int:
-    """The token bucket's burst for a rate."""
-    if bits_per_s >= _BIG_BURST_BITS_PER_S:
-        return _BIG_BURST_BYTES
-    return max(_MIN_BURST_BYTES, int(bits_per_s / 8 * _BURST_S))
-
-
-def shape(interface: str, bits_per_s: int | None) -> dict[str, Any] | None:
-    """Shape what leaves an interface; says how. None: it is shaped no more."""
-    if bits_per_s is None:
-        unshape(interface)
-        return None
-    burst = burst_bytes(bits_per_s)
-    run("tc", "qdisc", "replace", "dev", interface, "root", "tbf", "rate", f"{bits_per_s}bit",
-        "burst", str(burst), "latency", f"{_QUEUE_LATENCY_MS}ms")  # fmt: skip
-    return {
-        "qdisc": "tbf",
-        "rate_bits_per_s": bits_per_s,
-        "burst_bytes": burst,
-        "latency_ms": _QUEUE_LATENCY_MS,
-    }
-
-
-def unshape(interface: str) -> None:
-    """Leave an interface to the kernel's own queueing discipline."""
-    with suppress(RequestError):  # it has none of its own
-        run("tc", "qdisc", "del", "dev", interface, "root")
-
-
-def describe(interface: str) -> dict[str, Any]:
-    """An interface and its queueing discipline as iproute2 shows them, counters included."""
-    links = json.loads(run("ip", "-j", "-s", "link", "show", interface))
-    qdiscs = json.loads(run("tc", "-j", "-s", "qdisc", "show", "dev", interface))
-    return {"link": links[0], "qdisc": qdiscs[0] if qdiscs else None}
-
-
 class LinkServer:
     """The far end of a measurement: swallows one connection's bytes, echoes the other's. Ends by itself."""
 
@@ -146,7 +103,7 @@ class LinkServer:
     def _serve(connection: socket.socket) -> None:
         buffer = bytearray(1 << 20)
         with connection:
-            connection.settimeout(COMMAND_TIMEOUT_S)
+            connection.settimeout(_SERVED_S)
             try:
                 kind = connection.recv(1)
                 while True:
@@ -159,26 +116,41 @@ class LinkServer:
                 return
 
 
-def windows_s(bits_per_s: int | None) -> tuple[float, float]:
-    """How long a rate is loaded before it is measured, and measured: the longer the slower it is."""
+def windows_s(bits_per_s: int | None, round_trip_s: float) -> tuple[float, float]:
+    """How long a link is loaded before it is measured, and measured: the longer the slower it is, and the further."""
+    least_s = _ROUND_TRIPS * round_trip_s
     if bits_per_s is None:
-        return _WARM_UP_S, _WINDOW_S
-    warm_up_s = min(max(_WARM_UP_S, _WARM_UP_BITS / bits_per_s), _LONGEST_S)
-    return warm_up_s, min(max(_WINDOW_S, _WINDOW_BITS / bits_per_s), _LONGEST_S)
+        warm_up_s, window_s = _WARM_UP_S, _WINDOW_S
+    else:
+        warm_up_s, window_s = _WARM_UP_BITS / bits_per_s, _WINDOW_BITS / bits_per_s
+    warm_up_s = min(max(_WARM_UP_S, warm_up_s, least_s), _LONGEST_S)
+    return warm_up_s, min(max(_WINDOW_S, window_s, least_s), _LONGEST_S)
 
 
-def measure(interface: str, address: str, port: int, bits_per_s: int | None) -> dict[str, Any]:
+def idle_pings(round_trip_s: float) -> int:
+    """How many round trips of an idle link are measured: few of them, where each takes long."""
+    if round_trip_s * _IDLE_PINGS <= _IDLE_S:
+        return _IDLE_PINGS
+    return max(_FEWEST_PINGS, int(_IDLE_S / round_trip_s))
+
+
+def measure(
+    interface: str, address: str, port: int, bits_per_s: int | None, round_trip_s: float
+) -> dict[str, Any]:
     """Goodput of one TCP stream over a link of about that rate, and the round trip of single bytes idle and under that load.
+
+    :param round_trip_s: what the link was given; each answer may take ten of it longer, as TCP sends again what was lost
 
     :return: ``goodput_bits_per_s`` (payload), ``wire_bits_per_s`` (as the qdisc counts; None where none does), ``rtt_idle_ms``, ``rtt_loaded_ms`` (medians)
     """
-    warm_up_s, seconds = windows_s(bits_per_s)
+    warm_up_s, seconds = windows_s(bits_per_s, round_trip_s)
+    answer_s = COMMAND_TIMEOUT_S + 10 * round_trip_s
     pings: list[float] = []
     loaded = threading.Event()
     done = threading.Event()
-    with _connect(address, port, b"E") as echo, closing(QdiscReader(interface)) as qdisc:
+    with _connect(address, port, b"E", answer_s) as echo, closing(QdiscReader(interface)) as qdisc:
         echo.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        idle = [_ping(echo) for _ in range(_IDLE_PINGS)]
+        idle = [_ping(echo) for _ in range(idle_pings(round_trip_s))]
 
         def ping_under_load() -> None:
             try:
@@ -191,7 +163,7 @@ def measure(interface: str, address: str, port: int, bits_per_s: int | None) -> 
         pinger = threading.Thread(target=ping_under_load, name="link-pinger", daemon=True)
         pinger.start()
         try:
-            with _connect(address, port, b"S") as stream:
+            with _connect(address, port, b"S", answer_s) as stream:
                 _discard_when_closed(stream)
                 payload = memoryview(os.urandom(1 << 18))
                 _send_for(stream, payload, warm_up_s)
@@ -206,7 +178,7 @@ def measure(interface: str, address: str, port: int, bits_per_s: int | None) -> 
                 elapsed = time.monotonic() - started
         finally:
             done.set()
-            pinger.join(COMMAND_TIMEOUT_S)
+            pinger.join(answer_s)
         # Answered behind whatever still stands in the queue: the link is idle for who measures next.
         _ping(echo)
     wire = (after.sent_bytes - before.sent_bytes) if before and after else None
@@ -220,9 +192,9 @@ def measure(interface: str, address: str, port: int, bits_per_s: int | None) -> 
     }
 
 
-def _connect(address: str, port: int, kind: bytes) -> socket.socket:
+def _connect(address: str, port: int, kind: bytes, answer_s: float) -> socket.socket:
     try:
-        connection = socket.create_connection((address, port), timeout=COMMAND_TIMEOUT_S)
+        connection = socket.create_connection((address, port), timeout=answer_s)
     except OSError as error:
         raise RequestError("link", f"{address} does not answer over the link: {error}") from None
     connection.sendall(kind)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import socket
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from . import local_pipes
 from .command_line import Inherited, Spec, argv, find_qemu, run_as
+from .describe import limits
 from .protocol import RequestError
 
 KILL_TIMEOUT_S = 10.0
@@ -103,6 +105,8 @@ class Machine:
             for handle in theirs:
                 os.close(handle)
         self._tasks.append(asyncio.ensure_future(self._reap()))
+        if self.spec.get("locks_memory"):
+            self._lift_memlock()
         await self._connect(qmp[0], timeout_s)
         self._tasks.append(asyncio.ensure_future(self._collect_events()))
         asyncio.get_running_loop().add_reader(self._guest.fileno(), self._hear_guest)
@@ -127,6 +131,21 @@ class Machine:
                 "qemu-died", f"QEMU ended with status {self.returncode}: {self.log_tail()}"
             )
         raise RequestError("timeout", f"QEMU's monitor did not answer within {timeout_s} s")
+
+    def _lift_memlock(self) -> None:
+        """Let QEMU lock as much as this host lets us give it; the limit outlives setpriv, and the program that it starts."""
+        _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+        for most in (resource.RLIM_INFINITY, hard):
+            with contextlib.suppress(OSError, ValueError):
+                resource.prlimit(self.pid, resource.RLIMIT_MEMLOCK, (most, most))
+                return
+
+    def memlock_bytes(self) -> int | str | None:
+        """How much memory QEMU may lock, or `unlimited`; None when it has ended."""
+        try:
+            return limits.limit(resource.prlimit(self.pid, resource.RLIMIT_MEMLOCK)[0])
+        except OSError:
+            return None
 
     async def _reap(self) -> None:
         assert self._process is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from . import rdma
 from .machine import Machine
 from .migration import ScheduleRunner
 from .protocol import RequestError, event
@@ -32,6 +33,7 @@ class MachineServices:
             "machine.qmp": self._qmp,
             "machine.guest": self._tell_guest,
             "machine.end": self._end_machine,
+            "rdma.listening": self._listening,
             "sample.start": self._start_sampling,
             "sample.stop": self._stop_sampling,
             "schedule.arm": self._arm,
@@ -55,7 +57,12 @@ class MachineServices:
                 asyncio.ensure_future(report(machine))
                 for report in (self._report_death, self._report_words)
             ]
-        return {"pid": machine.pid, "argv": machine.argv, "user": machine.user}
+        return {
+            "pid": machine.pid,
+            "argv": machine.argv,
+            "user": machine.user,
+            "memlock_bytes": machine.memlock_bytes(),
+        }
 
     async def _report_death(self, machine: Machine) -> None:
         await machine.ended.wait()
@@ -81,6 +88,9 @@ class MachineServices:
             timeout_s=params["timeout_s"],
             oob=params.get("oob", False),
         )
+
+    async def _listening(self, _params: Params) -> Any:
+        return {"port": rdma.listening_port(self._running.pid)}
 
     async def _tell_guest(self, params: Params) -> Any:
         self._running.tell_guest(params["command"])
@@ -115,6 +125,7 @@ class MachineServices:
         self._sampler = Sampler(
             self._running,
             params.get("interface"),
+            params.get("rdma"),
             lambda state: self._send(event("progress", state)),
         )
         await self._sampler.start()

@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import describe, local_pipes, procfs, qemu_build
+from . import describe, local_pipes, procfs, qemu_build, rdma, rdma_questions, shaping
 from .beats import PHASE_RUN, Beat, BeatParser
 from .command_line import find_qemu
 from .machine import Machine
@@ -25,7 +26,6 @@ BEAT_LIMITS_S = {"kvm": 1.0, "tcg": 20.0}
 """Until the first beat, and from there to a measured rate. Emulation always works, on a busy machine later."""
 _RATE_WINDOW_S = 0.3
 _LOOK_S = 0.005
-_RDMA_DEVICES = "/sys/class/infiniband"
 _FULL_SPEED_BYTES_PER_S = 64 << 30
 _TRIAL_MEMORY_BYTES = 64 << 20
 _TRIAL_WS_BYTES = 16 << 20
@@ -37,38 +37,46 @@ async def probe(
     combinations: list[list[str]],
     directory: Path,
     accelerator: str = "tcg",
+    interface: str | None = None,
 ) -> dict[str, Any]:
     """Capabilities of one QEMU on this host, asked of a source and of a destination.
 
-    :param combinations: lists of what is set together, capabilities (``multifd``) and parameters
-        (``multifd-compression=zstd``); what is refused comes back with QEMU's words
+    :param combinations: lists of what is set together, capabilities (``multifd``), parameters
+        (``multifd-compression=zstd``), and ``rdma`` where that carries it; what is refused comes back with QEMU's words
     :param accelerator: what machines will run with: some capabilities are one's own
+    :param interface: that migrations cross, and whose RDMA device they use
     """
     answers: dict[str, Any] = {"path": find_qemu(qemu), "refused": {}}
+    answers["rdma_port"] = rdma.find(interface) if interface else None
     for role in ("source", "destination"):
         spec = {
             "name": f"probe-{role}", "qemu": qemu, "machine_type": "none",
             "accelerator": accelerator, "dirty_ring": True, "incoming": role == "destination",
         }  # fmt: skip
-        machine = await Machine.start(spec, directory / f"probe-{role}.log", START_TIMEOUT_S)
+        start = partial(Machine.start, spec, directory / f"probe-{role}.log", START_TIMEOUT_S)
+        machine = await start()
         try:
             if role == "source":
                 answers.update(await _describe(machine, machine_type))
-            answers["refused"].update(
-                await _refusals(machine, role, combinations, answers["capabilities"])
-            )
+            asked = [words for words in combinations if _knows(answers, words)]
+            for words in asked:
+                said = None if rdma_questions.WORD in words else await _refusal(machine, words)
+                if said is not None:
+                    answers["refused"][f"{role}:{'+'.join(words)}"] = said
+            if role == "source":
+                answers["rdma"] = await rdma_questions.refusal(machine, role) is None
         finally:
             await machine.end()
+        if answers["rdma"] and answers["rdma_port"]:
+            by_rdma = [words for words in asked if rdma_questions.WORD in words]
+            ask = partial(_refusal, role=role)
+            answers["refused"].update(await rdma_questions.refusals(start, role, by_rdma, ask))
     answers["memory_available_bytes"] = procfs.available_memory_bytes()
     answers["cpus"] = len(os.sched_getaffinity(0))
-    answers["rdma"] = _has_rdma()
+    answers["netem_refused"] = shaping.netem_refused()
     answers["userfaultfd"] = "destination:postcopy-ram" not in answers["refused"]
     answers["host"] = describe.describe()
     return answers
-
-
-def _has_rdma() -> bool:
-    return os.path.isdir(_RDMA_DEVICES) and bool(os.listdir(_RDMA_DEVICES))
 
 
 async def _describe(machine: Machine, machine_type: str) -> dict[str, Any]:
@@ -91,25 +99,36 @@ async def _describe(machine: Machine, machine_type: str) -> dict[str, Any]:
     }
 
 
-async def _refusals(
-    machine: Machine, role: str, combinations: list[list[str]], known: list[str]
-) -> dict[str, str]:
-    refused = {}
+def _split(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Capabilities and parameters."""
+    names = [word for word in words if "=" not in word and word != rdma_questions.WORD]
+    return names, dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def _knows(answers: dict[str, Any], words: list[str]) -> bool:
+    """Whether the QEMU has all that is asked for: what it has not, it need not be asked about."""
+    names, parameters = _split(words)
+    return set(names) <= set(answers["capabilities"]) and set(parameters) <= set(
+        answers["parameters"]
+    )
+
+
+async def _refusal(machine: Machine, words: list[str], role: str | None = None) -> str | None:
+    """QEMU's words where it refuses a combination; with a role also what that end has against it by RDMA."""
+    names, parameters = _split(words)
     at_rest = await machine.execute("query-migrate-parameters", timeout_s=QMP_TIMEOUT_S)
-    for words in combinations:
-        names = [word for word in words if "=" not in word]
-        parameters = dict(word.split("=", 1) for word in words if "=" in word)
-        if not set(names) <= set(known) or not set(parameters) <= set(at_rest):
-            continue
-        try:
-            await set_capabilities(machine, dict.fromkeys(names, True))
-            await set_parameters(machine, parameters)
-        except RequestError as error:
-            refused[f"{role}:{'+'.join(words)}"] = error.message
-        # What was set last may forbid that what was set first is taken back: parameters, then capabilities.
-        await set_parameters(machine, {name: at_rest[name] for name in parameters})
-        await set_capabilities(machine, dict.fromkeys(names, False))
-    return refused
+    said = None
+    try:
+        await set_capabilities(machine, dict.fromkeys(names, True))
+        await set_parameters(machine, parameters)
+        if role is not None:
+            said = await rdma_questions.refusal(machine, role)
+    except RequestError as error:
+        said = error.message
+    # What was set last may forbid that what was set first is taken back: parameters, then capabilities.
+    await set_parameters(machine, {name: at_rest[name] for name in parameters})
+    await set_capabilities(machine, dict.fromkeys(names, False))
+    return said
 
 
 async def set_parameters(machine: Machine, values: dict[str, Any]) -> None:

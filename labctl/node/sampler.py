@@ -21,6 +21,7 @@ from typing import Any, Callable, NamedTuple
 from . import monitor, procfs
 from .machine import Machine
 from .netlink import QdiscCounters, QdiscReader
+from .rdma_counters import PortBytes, PortCounters
 
 PERIOD_S = 0.01
 QUERY_TIMEOUT_S = 30.0
@@ -43,6 +44,7 @@ class _HostReading(NamedTuple):
     rss_bytes: int
     interface: procfs.InterfaceBytes | None
     qdisc: QdiscCounters | None
+    rdma: PortBytes | None
 
 
 class Sampler:
@@ -52,10 +54,15 @@ class Sampler:
     """
 
     def __init__(
-        self, machine: Machine, interface: str | None, progress: Callable[[Sample], None]
+        self,
+        machine: Machine,
+        interface: str | None,
+        rdma: dict[str, Any] | None,
+        progress: Callable[[Sample], None],
     ) -> None:
         self._machine = machine
         self._interface = interface
+        self._rdma = rdma
         self._progress = progress
         self._loop = asyncio.get_running_loop()
         self._thread: threading.Thread | None = None
@@ -75,6 +82,7 @@ class Sampler:
         self._process = procfs.ProcessCounters(self._machine.pid)
         self._link = procfs.InterfaceCounters(self._interface) if self._interface else None
         self._qdisc = QdiscReader(self._interface) if self._interface else None
+        self._port = PortCounters(self._rdma["device"], self._rdma["port"]) if self._rdma else None
         # A word to the thread that it shall end.
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._serve, name="sampler", daemon=True)
@@ -91,7 +99,7 @@ class Sampler:
         os.close(self._wake_read)
         os.close(self._wake_write)
         self._process.close()
-        for reader in (self._link, self._qdisc):
+        for reader in (self._link, self._qdisc, self._port):
             if reader is not None:
                 reader.close()
         samples = [_migrate_sample(reply) for reply in self._replies]
@@ -175,8 +183,10 @@ class Sampler:
         rss_bytes = self._process.resident_bytes()
         interface = self._link.read() if self._link else None
         qdisc = self._qdisc.read() if self._qdisc else None
+        rdma = self._port.read() if self._port else None
+        reply_ns = time.monotonic_ns()
         return _HostReading(
-            due_ns, request_ns, time.monotonic_ns(), threads, cpu_ns, rss_bytes, interface, qdisc
+            due_ns, request_ns, reply_ns, threads, cpu_ns, rss_bytes, interface, qdisc, rdma
         )
 
     def _fault(self, text: str) -> None:
@@ -211,6 +221,9 @@ class Sampler:
             sample["qdisc_sent_bytes"], sample["qdisc_drops"], sample["qdisc_backlog_bytes"] = (
                 reading.qdisc
             )
+        if reading.rdma is not None:
+            counted = reading.rdma._asdict().items()
+            sample.update({f"rdma_{name}": value for name, value in counted})
         return sample
 
 

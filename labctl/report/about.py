@@ -10,6 +10,7 @@ from labctl import units
 from labctl.analysis.adaptive import described, saving
 from labctl.analysis.frame import factors_of, summary
 from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN
+from labctl.campaign.carriers import SOFTWARE, carrier, caveat
 from labctl.errors import CampaignError
 from labctl.report.numbers import NONE, known, short
 from labctl.report.rows import named, records
@@ -68,6 +69,13 @@ def about(runs: Sequence[Run], records: Sequence[TrialRecord]) -> list[tuple[str
     links = [record.links["migration"] for record in records if "migration" in record.links]
     goodputs = [link.goodput_bits_per_s for link in links if link.goodput_bits_per_s]
     asked = {link.asked_bits_per_s for link in links if link.asked_bits_per_s}
+    delays = sorted({link.delay_s for link in links})
+    losses = sorted({link.loss for link in links})
+    ports = [
+        f"{port.device} ({SOFTWARE.get(port.provider or '', port.provider)})"
+        for record in records
+        for port in record.rdma.values()
+    ]
     started = [run.started.strftime("%Y-%m-%d %H:%M:%S UTC") for run in runs if run.started]
     rows = [
         ("Run" if len(runs) == 1 else "Runs", ", ".join(run.name for run in runs)),
@@ -76,7 +84,10 @@ def about(runs: Sequence[Run], records: Sequence[TrialRecord]) -> list[tuple[str
         ("Accelerator", _each(qemu.accelerator for qemu in qemus)),
         ("Machine type", _each(qemu.machine_type for qemu in qemus)),
         ("Pairs", _each(record.pair for record in records)),
+        *([("RDMA", _each(ports))] if ports else []),
         ("Link asked for", _each(units.format_bandwidth(bits) for bits in sorted(asked))),
+        *([("Delay asked for", _each(map(units.format_duration, delays)))] if any(delays) else []),
+        *([("Loss asked for", _each(map(units.format_share, losses)))] if any(losses) else []),
         ("Goodput measured", f"{short(min(goodputs) / 1e6)} Mbit/s" if goodputs else NONE),
         ("Order of trials", _each(f"seed {run.plan.seed}" for run in runs)),
     ]
@@ -103,6 +114,12 @@ def caveats(records: Sequence[TrialRecord]) -> list[str]:
             "The guests ran under TCG, which emulates the CPU: compare cells with each other, and "
             "do not take these times for those of hardware virtualisation."
         )
+    carriers = (
+        carrier(str(record.spec.get("transport")), record.spec.get("rdma_provider"))
+        for record in records
+    )
+    if said := caveat(carriers):
+        lines.append(said)
     links = [record.links["migration"] for record in records if "migration" in record.links]
     off = [link.deviation for link in links if link.deviation is not None]
     furthest = max(off, key=abs, default=0.0)

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from labctl.analysis.cells import in_words
+from labctl.campaign.carriers import in_software
 from labctl.report.numbers import NONE, known
 
 
@@ -22,7 +23,7 @@ def load_of(row: Mapping[str, Any], factors: Sequence[str]) -> tuple[str, ...]:
 
 def named(row: Mapping[str, Any], factors: list[str]) -> str:
     """A cell in words: `precopy, write rate 400MiB/s`."""
-    names = ["algorithm", *factors]
+    names = ["algorithm", *(["transport"] if in_software(str(row["transport"])) else []), *factors]
     return in_words(names, load_of(row, names))
 
 

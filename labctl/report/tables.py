@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from labctl.analysis.cells import in_words
+from labctl.analysis.cells import in_words, who_columns
 from labctl.analysis.frame import factors_of, summary, who_of
 from labctl.analysis.metrics import METRICS, with_derived
 from labctl.report.numbers import NONE, known, median_and_beside, outcomes, short, shown, within
@@ -56,7 +56,7 @@ def cell_table(frame: pd.DataFrame) -> dict[str, Any]:
 
 def trial_table(frame: pd.DataFrame) -> dict[str, Any]:
     """One row a trial."""
-    names = ["algorithm", *factors_of(frame)]
+    names = [*who_columns(frame), *factors_of(frame)]
     left_out = max(0, len(frame) - MOST_ROWS)
     frame = with_derived(frame.head(MOST_ROWS))
     rows = []

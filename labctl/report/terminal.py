@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from labctl.analysis.cells import who_columns
 from labctl.analysis.frame import factors_of, summary
 from labctl.analysis.metrics import METRICS, Metric
 from labctl.analysis.statistics import ENOUGH_FOR_MEDIAN
@@ -41,7 +42,7 @@ def results_table(frame: pd.DataFrame, *, width: int = 100) -> "Table":
     from rich.text import Text
 
     rows: list[dict[str, Any]] = summary(frame).to_dict("records")  # type: ignore[assignment]
-    names = ["algorithm", *factors_of(frame)]
+    names = [*who_columns(frame), *factors_of(frame)]
     table = Table(
         box=SIMPLE_HEAD,
         show_edge=False,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from labctl.campaign.carriers import carrier
 from labctl.results.columns import CLOSING, ENDING, IDENTITY, Column
 from labctl.results.figures import FIGURES, MORE_FIGURES
 from labctl.results.run import Run, Trial
@@ -36,7 +37,7 @@ def build(run: Run) -> pd.DataFrame:
     orders: dict[str, Iterable[Any]] = {
         "cell": [cell.name for cell in cells],
         "algorithm": [cell.algorithm.name for cell in cells],
-        "transport": [cell.transport for cell in cells],
+        "transport": [cell.carrier for cell in cells],
     }
     names = dict.fromkeys(name for cell in cells for name in cell.factors if name not in _FIXED)
     factors = {name: [cell.factors.get(name) for cell in cells] for name in names}
@@ -80,7 +81,7 @@ def _rows(run: Run) -> Iterator[dict[str, Any]]:
             "block": planned.block,
             "direction": planned.direction,
             "algorithm": cell.algorithm.name,
-            "transport": cell.transport,
+            "transport": cell.carrier,
             "outcome": Outcome.UNSUPPORTED.value,
             "rule": planned.rule,
             "reason": planned.reason,
@@ -88,6 +89,7 @@ def _rows(run: Run) -> Iterator[dict[str, Any]]:
             "memory_bytes": cell.guest.memory_bytes,
             "warmup": planned.warmup,
             "twin_of": cell.twin_of,
+            "rdma_provider": cell.rdma_provider,
             "schema": SCHEMA_VERSION,
         }
 
@@ -96,6 +98,7 @@ def _row(trial: Trial) -> dict[str, Any]:
     record = trial.record
     factors = record.spec.get("factors") or {}
     figures = trial.figures()
+    transport, provider = record.spec.get("transport"), record.spec.get("rdma_provider")
     return {
         **factors,
         **{name: figures.get(name) for name in _FIGURE_NAMES},
@@ -106,7 +109,7 @@ def _row(trial: Trial) -> dict[str, Any]:
         "pair": record.pair,
         "direction": record.direction,
         "algorithm": record.asked("algorithm", "name"),
-        "transport": record.spec.get("transport"),
+        "transport": transport and carrier(transport, provider),
         "outcome": record.outcome.value,
         "verdict": record.verdict.value if record.verdict else None,
         "reason": record.reason,
@@ -114,6 +117,7 @@ def _row(trial: Trial) -> dict[str, Any]:
         "schema": record.schema_version,
         "warmup": record.warmup,
         "twin_of": record.spec.get("twin_of"),
+        "rdma_provider": provider,
     }
 
 

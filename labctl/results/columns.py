@@ -85,6 +85,21 @@ SAMPLE_HOST = _columns(
         ("qdisc_sent_bytes", "int", "bytes", "sent by the link's queueing discipline"),
         ("qdisc_drops", "int", "packets", "dropped by it"),
         ("qdisc_backlog_bytes", "int", "bytes", "waiting in it"),
+        (
+            "rdma_tx_bytes",
+            "int",
+            "bytes",
+            "over rdma: sent by the RDMA port (port_xmit_data x 4); empty where it counts none, as soft-RoCE",
+        ),
+        ("rdma_rx_bytes", "int", "bytes", "received by it (port_rcv_data x 4)"),
+        ("rdma_tx_packets", "int", "packets", "sent by it (port_xmit_packets, sent_pkts)"),
+        ("rdma_rx_packets", "int", "packets", "received by it (port_rcv_packets, rcvd_pkts)"),
+        (
+            "rdma_retries",
+            "int",
+            "",
+            "how often it took another try, by all such counters of the port: duplicates, gaps, time-outs, receivers not ready",
+        ),
         ("threads", "text", "JSON", "thread name -> [CPU ns, run delay ns]"),
     ],
 )
@@ -115,7 +130,12 @@ IDENTITY = _columns(
         ("pair", "text", "", "the pair of hosts it ran on"),
         ("direction", "text", "", "forward: from the pair's first host to its second; or reverse"),
         ("algorithm", "text", "", "the variant's name in the campaign"),
-        ("transport", "text", "", "tcp or rdma"),
+        (
+            "transport",
+            "text",
+            "",
+            "what carried it: tcp, rdma, or `rdma (soft-RoCE)` where that was the kernel's own in software",
+        ),
     ],
 )
 
@@ -139,6 +159,12 @@ CLOSING = _columns(
             "text",
             "",
             "the cell that this one repeats, to show the noise; empty of all others",
+        ),
+        (
+            "rdma_provider",
+            "text",
+            "",
+            "driver of the RDMA device that carried it: `mlx5_core`, `rxe` ...; empty over tcp",
         ),
     ],
 )

@@ -137,6 +137,8 @@ class QemuRecord(Part):
     """Read back from QEMU after the set-up."""
     parameters_in_force: dict[str, Any] = Field(default_factory=dict)
     user: str | None = None
+    memlock_bytes: int | str | None = None
+    """How much memory it might lock, or `unlimited`: RDMA and zero-copy lock what they send."""
 
 
 class MemoryCheck(Part):
@@ -215,20 +217,47 @@ class LinkRecord(Part):
     asked_bits_per_s: int | None = None
     """What it was to be shaped to."""
     mtu: int | None = None
+    delay_s: float = 0.0
+    """How long each packet was to be held, each way."""
+    loss: float = 0.0
+    """The share of packets that were to be dropped, each way."""
     shaping: dict[str, Any] | None = None
     """How it was shaped."""
     wire_bits_per_s: float | None = None
-    """Measured before the campaign, in the direction of the migration, headers included."""
+    """Measured before the campaign, in the direction of the migration, headers included: what one TCP stream made of it."""
     goodput_bits_per_s: float | None = None
     """The same, payload only."""
     deviation: float | None = None
-    """How far the wire rate was from the rate asked: -0.05 is 5 % below."""
+    """How far the wire rate was from the rate asked: -0.05 is 5 % below. Measured without the delay and the loss."""
     rtt_idle_ms: float | None = None
     """Median round trip of the idle link."""
+    rtt_added_ms: float | None = None
+    """By how much it was longer than without the delay and the loss: twice `delay_s` was asked."""
     rtt_loaded_ms: float | None = None
     """Median round trip while that stream ran."""
     counters_before: dict[str, Any] = Field(default_factory=dict)
     counters_after: dict[str, Any] = Field(default_factory=dict)
+
+
+class RdmaRecord(Part):
+    """The RDMA port of one end, where RDMA carried the migration."""
+
+    device: str | None = None
+    port: int | None = None
+    provider: str | None = None
+    """Its driver: `mlx5_core` and kin; `rxe` and `siw` are the kernel's own, in software."""
+    link_layer: str | None = None
+    """`Ethernet` (RoCE) or `InfiniBand`."""
+    state: str | None = None
+    mtu_bytes: int | None = None
+    """Its active MTU, which is what of a message goes into one packet; None where the host has no libibverbs to ask."""
+    pin_all: bool | None = None
+    """Whether all memory was registered beforehand: QEMU's `rdma-pin-all`, read back."""
+    chunk_bytes: int | None = None
+    """What QEMU registers and sends at a time: `x-rdma-chunk-size`; None where it is no parameter of that QEMU."""
+    counters_before: dict[str, int] = Field(default_factory=dict)
+    """All that the port counts, in the kernel's names and units."""
+    counters_after: dict[str, int] | None = None
 
 
 class TrialRecord(Part):
@@ -280,6 +309,8 @@ class TrialRecord(Part):
     guest: GuestRecord = Field(default_factory=GuestRecord)
     links: dict[str, LinkRecord] = Field(default_factory=dict)
     """By name; the one that memory crosses is `migration`."""
+    rdma: dict[str, RdmaRecord] = Field(default_factory=dict)
+    """By side; empty over tcp."""
     application: dict[str, Any] | None = None
     """What a real application in the guest measured."""
     schedule: dict[str, Any] = Field(default_factory=dict)

@@ -10,6 +10,7 @@ from typing import Any
 
 from labctl.campaign import Cell, expand, parse_campaign
 from labctl.migration import Schedule, compile_schedule
+from labctl.migration.transports import uri
 
 FOLDER = Path(__file__).with_name("cases")
 REST = """
@@ -40,12 +41,13 @@ def cell(fragment: str) -> Cell:
 
 def compiled(fragment: str) -> dict[str, Any]:
     """What comes of a fragment."""
-    return as_data(compile_schedule(cell(fragment)))
+    asked = cell(fragment)
+    return as_data(compile_schedule(asked), asked.transport)
 
 
-def as_data(schedule: Schedule) -> dict[str, Any]:
+def as_data(schedule: Schedule, transport: str = "tcp") -> dict[str, Any]:
     """A schedule as a file holds it: the set-up of both ends, and what each end's node is sent."""
-    filled = schedule.with_uri("tcp:192.0.2.2:4444")
+    filled = schedule.with_uri(uri(transport, "192.0.2.2", 4444))
     data = {
         "capabilities": schedule.capabilities,
         "parameters": schedule.parameters,

@@ -2,16 +2,22 @@
 
 import pytest
 
-from tests.combinations.cases import Found, combinations, load
+from tests.combinations.cases import (
+    FOUND_OVER_RDMA,
+    Found,
+    combinations,
+    combinations_over_rdma,
+    load,
+)
 from tests.combinations.page import PAGE, page
 
 
 def test_the_page_is_that_of_what_was_found() -> None:
     """Else: python -c 'from tests.combinations.page import *; ...', or the command."""
-    assert PAGE.read_text() == page(load())
+    assert PAGE.read_text() == page(load(), load(FOUND_OVER_RDMA))
 
 
-@pytest.mark.parametrize("found", load(), ids=lambda one: f"{one.qemu}-{one.kind}-{'+'.join(one.options)}")  # fmt: skip
+@pytest.mark.parametrize("found", [*load(), *load(FOUND_OVER_RDMA)], ids=lambda one: f"{one.qemu}-{one.kind}-{'+'.join(one.options)}")  # fmt: skip
 def test_what_no_rule_refuses_works_and_what_one_refuses_does_not(found: Found) -> None:
     if found.rule is None:
         assert found.works, found.reason
@@ -24,6 +30,8 @@ def test_no_combination_is_tried_that_has_no_use() -> None:
     assert ("precopy", ()) in tried
     assert ("precopy", ("preempt",)) not in tried
     assert ("hybrid", ("xbzrle", "preempt")) in tried
+    assert ("precopy", ("pin-all",)) not in tried
+    assert ("precopy", ("pin-all",)) in set(combinations_over_rdma())
     assert not any(
         len({name.split()[0] for name in options}) < len(options) for _, options in tried
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from labctl.campaign import make_plan
+from labctl.campaign import Campaign, Plan, make_plan
 from labctl.controller import Summary, keeping
 from labctl.controller import run as controller_run
 from labctl.controller.run import MAX_ATTEMPTS
@@ -29,7 +29,7 @@ from labctl.lab.fake import CAPABILITIES, Script, fake_lab
 from labctl.migration import compile_schedule, setup, states, trial
 from labctl.results import RunStore
 from labctl.results.files import writing
-from tests.fakes import Session, Told, campaign, times
+from tests.fakes import Session, Told, campaign, forward, times
 
 # --- one trial, to each of its ends ---
 
@@ -141,6 +141,39 @@ def test_a_link_that_deviates_is_told_once_a_setting(session: Session) -> None:
         "the link of a-b (reverse) was measured -10.0% off its 1 Gbit/s",
     ]
     assert summary.exit_code == 0
+
+
+def test_a_lossy_link_that_a_stream_does_not_fill_is_no_fault(session: Session) -> None:
+    """Its rate is measured before it loses packets; goodput, and what the delay adds, with all that was asked."""
+    matrix = {"algorithm": ["precopy"], "loss": ["0%", "1%"], "delay": ["0ms", "10ms"]}
+    session.run([], campaign(matrix=matrix))
+    assert "the link " not in session.told.notices
+    found = {
+        (link.loss, link.delay_s): link
+        for link in (trial.record.links["migration"] for trial in session.stored.trials())
+    }
+    assert set(found) == {(0, 0), (0, 0.01), (0.01, 0), (0.01, 0.01)}
+    for (loss, delay_s), link in found.items():
+        assert link.deviation == pytest.approx(0)
+        assert link.goodput_bits_per_s == pytest.approx((0.5 if loss else 1) * 0.94e9)
+        added_ms = pytest.approx(2000 * delay_s) if loss or delay_s else None
+        assert link.rtt_added_ms == added_ms
+        assert link.rtt_idle_ms == pytest.approx(0.1 + 2000 * delay_s)
+    rtt_ms = session.stored.frame().groupby("delay", observed=True)["link_rtt_ms"].max()
+    assert rtt_ms.to_dict() == {"0s": 0.1, "10ms": pytest.approx(20.1)}
+    measured = [asked for asked in session.labs[0].asked if asked.do == "link.measure"]
+    assert len(measured) == 2 * 4, "each setting once each way, and the bare one is that of all"
+    tried = [asked for asked in session.labs[0].asked if asked.do == "packets.send"]
+    assert len(tried) == 2, "and whether packets pass is seen without loss"
+
+
+def test_a_delay_that_is_not_there_is_told(session: Session) -> None:
+    session.run([Script(delay=0.5)], campaign(link={"bandwidth": "1Gbit/s", "delay": "10ms"}))
+    told = [n for n in session.told.notices.splitlines() if "the link " in n]
+    assert told == [
+        f"the link of a-b ({way}) was measured with 10 ms more of a round trip, and not 20 ms"
+        for way in ("forward", "reverse")
+    ]
 
 
 def test_a_link_whose_measurement_failed_is_set_and_measured_again(session: Session) -> None:
@@ -507,3 +540,54 @@ def test_a_lab_that_was_closed_opens_nothing() -> None:
     with pytest.raises(LabError, match="closed"):
         lab.reopen("a-b")
     assert all(channel.closed for channel in lab.channels)
+
+
+def by_rdma(**changes: Any) -> tuple[Campaign, Plan]:
+    """A campaign of one cell by soft-RoCE, and its plan."""
+    asked = campaign(transport="rdma", **changes)
+    soft = CAPABILITIES.model_copy(
+        update={
+            "rdma": True,
+            "rdma_provider": "rxe",
+            "migration_capabilities": [*CAPABILITIES.migration_capabilities, "rdma-pin-all"],
+        }
+    )
+    return asked, forward(make_plan(asked, {"a-b": (soft, soft)}))
+
+
+def test_by_rdma_the_ports_and_what_may_be_locked_stand_with_the_trial(session: Session) -> None:
+    asked, plan = by_rdma(algorithm="v", algorithms={"v": {"kind": "precopy", "pin_all": True}})
+    assert session.run([], asked, plan=plan).exit_code == 0
+    (found,) = session.stored.trials()
+    record = found.record
+    assert record.spec["rdma_provider"] == "rxe"
+    assert set(record.rdma) == {"source", "destination"}
+    port = record.rdma["destination"]
+    assert (port.device, port.port, port.provider, port.mtu_bytes) == ("fake_0", 1, "rxe", 1024)
+    assert (port.pin_all, port.chunk_bytes) == (True, None)
+    assert port.counters_before == port.counters_after == {"sent_pkts": 0, "rcvd_pkts": 0}
+    assert record.qemu["source"].memlock_bytes == "unlimited"
+    assert record.evidence["rdma"]["tx_packets"] > 0
+    assert found.samples["rdma_tx_packets"].max() > 0
+    assert found.samples["rdma_tx_bytes"].isna().all()
+    (row,) = session.stored.frame().to_dict("records")
+    assert (row["transport"], row["rdma_provider"]) == ("rdma (soft-RoCE)", "rxe")
+    assert row["wire_bytes"] > 0
+
+
+def test_rdma_that_nobody_saw_is_none(session: Session) -> None:
+    asked, plan = by_rdma()
+    session.run([Script(rdma_silent=True)], asked, plan=plan)
+    (found,) = session.stored.trials()
+    assert (found.record.outcome, found.record.verdict) == ("failed", "on_destination")
+    assert found.record.reason == (
+        "asked for and not in force: the source's RDMA port has sent nothing"
+    )
+
+
+def test_over_tcp_no_rdma_port_is_looked_for(session: Session) -> None:
+    session.run()
+    (found,) = session.stored.trials()
+    assert found.record.rdma == {}
+    assert found.record.qemu["source"].memlock_bytes == 8 << 20
+    assert "rdma.port" not in {asked.do for asked in session.labs[0].asked}

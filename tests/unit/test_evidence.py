@@ -38,6 +38,33 @@ def test_what_was_not_asked_for_is_not_looked_at() -> None:
     assert evidence(spec(), course()) == {}
 
 
+@pytest.mark.parametrize(
+    ("counted", "fault"),
+    [
+        ({"rdma_tx_packets": (10, 30)}, ""),
+        ({"rdma_tx_bytes": (0, 0), "rdma_tx_packets": (10, 30)}, ""),
+        ({"rdma_tx_packets": (10, 10)}, "the source's RDMA port has sent nothing"),
+        ({}, ""),
+    ],
+)
+def test_rdma(counted: dict[str, tuple[int, int]], fault: str) -> None:
+    """A port that counts nothing at all tells nothing."""
+    found = evidence(spec(), course(rdma=counted), "rdma")["rdma"]
+    assert (found.fault or "") == fault
+    assert found.seen == {name.removeprefix("rdma_"): last - first for name, (first, last) in counted.items()}  # fmt: skip
+    assert evidence(spec(), course(rdma=counted)) == {}
+
+
+def test_what_the_rdma_ports_have_counted_is_the_sources() -> None:
+    samples = [
+        {"kind": "host", "side": side, "rdma_tx_packets": count, "rdma_tx_bytes": None}
+        for side, count in [("source", 5), ("destination", 1), ("source", 9), ("destination", 100)]
+    ]
+    found = course_of({}, samples, [])
+    assert found.rdma == {"rdma_tx_packets": (5, 9)}
+    assert found.reply == {}, "of a migration that failed early, nobody knows more"
+
+
 MULTIFD = {"multifd_channels": 2}
 
 

@@ -21,7 +21,16 @@ from labctl.results.figures import (
     stalls,
     work,
 )
-from labctl.results.schema import Anchor, Clocks, GuestRecord, MemoryCheck, Offset, Scalar, Times
+from labctl.results.schema import (
+    Anchor,
+    Clocks,
+    GuestRecord,
+    MemoryCheck,
+    Offset,
+    RdmaRecord,
+    Scalar,
+    Times,
+)
 from tests.synthetic import MS, REALTIME, T0, Guest, S, qmp, record
 
 RATE = 10_000.0
@@ -465,6 +474,29 @@ def test_wire_bytes_are_both_ends_qdiscs_until_the_settled_end() -> None:
     ]
     assert costs.wire_bytes(seen(guest, start=start, end=end, samples=samples)) == 100_200
     assert costs.wire_bytes(seen(guest, start=start, end=end, samples=samples[:6])) is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "counts", "wire_bytes"),
+    [
+        ("rxe", False, 30),  # its packets pass the queue
+        ("mlx5_core", True, 2030),
+        ("mlx5_core", False, None),
+    ],
+)
+def test_what_a_card_sends_by_rdma_is_on_the_wire_too(
+    provider: str, counts: bool, wire_bytes: int | None
+) -> None:
+    guest, _ = switched(10 * MS)
+    start, end, check = T0 + S, T0 + 2 * S, guest.now_ns
+    samples = [
+        host(side, t, qdisc_sent_bytes=queued, rdma_tx_bytes=sent if counts else None)
+        for side in ("source", "destination")
+        for t, queued, sent in ((start - 5 * MS, 5, 1000), (check + 5 * MS, 20, 2000))
+    ]
+    about = seen(guest, start=start, end=end, samples=samples)
+    about.record.rdma = {side: RdmaRecord(provider=provider) for side in ("source", "destination")}
+    assert costs.wire_bytes(about) == wire_bytes
 
 
 def test_cpu_is_that_of_the_migration_split_by_thread() -> None:

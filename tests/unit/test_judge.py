@@ -124,3 +124,15 @@ def test_the_words_are_those_that_are_stored() -> None:
     verdicts = {judge(seen(*row)).verdict for row in TABLE}
     assert outcomes == {"completed", "not_converged", "failed"}
     assert verdicts == set(Verdict)
+
+
+def test_a_source_that_says_completed_when_the_destination_died_has_lost_the_machine() -> None:
+    """As seen of QEMU 7.2 with postcopy over RDMA: the destination beat, and aborted as the source ended."""
+    died = (
+        "destination: its QEMU ended with status -6: qemu-system-x86_64: ../../migration/migration.c:586: "
+        "process_incoming_migration_co: Assertion `mis->from_src_file' failed."
+    )
+    nowhere = seen("completed", (False, False), (False, False), frozenset({"switch"}))
+    judged = judge(replace(nowhere, error=died, ended=frozenset({"destination"})))
+    assert (judged.outcome, judged.verdict) == ("failed", "lost")
+    assert judged.reason == f"QEMU says completed; the machine beats nowhere: {died}"

@@ -67,6 +67,9 @@ class StubMachine:
                 ram = {"transferred": next(transferred)}
                 say(json.dumps({"status": "active", "ram": ram}).encode() + b"}\r\n")
 
+    def memlock_bytes(self) -> str:
+        return "unlimited"
+
     def log_tail(self) -> str:
         return "words"
 

@@ -109,6 +109,10 @@ def test_a_role_has_what_every_role_has(role: Path) -> None:
     # What `qemu` takes back with its own; what only helps the others; what changes nothing; what makes hosts, on this machine.
     others = {"qemu_beside", "packages", "settings", "daemon", "host_facts"}
     makers = {"virtual_image": "clear.yml", "virtual_hosts": "down.yml"}
-    ways_back = {"packages": "remove.yml", "settings": "restore.yml", "host_facts": "main.yml"} | makers
+    ways_back = {
+        "packages": "remove.yml",
+        "settings": "restore.yml",
+        "host_facts": "main.yml",
+    } | makers
     assert (role / "tasks" / ways_back.get(role.name, "unprovision.yml")).exists()
     assert role.name in set(unprovision) | others | set(makers)

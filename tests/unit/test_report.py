@@ -220,6 +220,16 @@ def test_what_a_reader_must_know_is_said(run: Path) -> None:
     assert about.caveats([]) == []
 
 
+def test_delay_and_loss_are_said_where_they_were_asked(run: Path) -> None:
+    found = load_run(run)
+    trial = found.trials()[1].record
+    assert not {"Delay asked for", "Loss asked for"} & dict(about.about([found], [trial])).keys()
+    far = trial.model_copy(deep=True)
+    far.links["migration"].delay_s, far.links["migration"].loss = 0.01, 0.001
+    said = dict(about.about([found], [trial, far]))
+    assert (said["Delay asked for"], said["Loss asked for"]) == ("0s, 10ms", "0%, 0.1%")
+
+
 def test_a_memory_that_differs_is_told(tmp_path: Path) -> None:
     campaign, plan = quickstart(), make_plan(quickstart())
     trial = fake_trial(campaign, plan, 2)

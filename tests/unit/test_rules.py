@@ -31,6 +31,7 @@ ABLE = Capabilities(
     userfaultfd=True,
     memory_available_bytes=2**33,
     cpus=2,
+    netem_refused=None,
     rdma=True,
 )
 
@@ -145,6 +146,88 @@ def test_transport_not_in_lab() -> None:
     )
     assert refused(rdma, able(rdma=False), ABLE) == "transport-not-in-lab: no RDMA at the source"
     assert not refused(cell(), able(rdma=False), able(rdma=False))
+
+
+def test_why_there_is_no_rdma_is_said_where_it_is_known() -> None:
+    rdma = cell(transport="rdma")
+    without = able(rdma=False, rdma_fault="no RDMA device belongs to mig0")
+    assert refused(rdma, without, without) == (
+        "transport-not-in-lab: no RDMA at the source and the destination: no RDMA device belongs to mig0"
+    )
+
+
+def test_pin_all_is_for_rdma() -> None:
+    pinned = {"v": {"kind": "precopy", "pin_all": True}}
+    assert refused(cell(algorithm="v", algorithms=pinned)).startswith("pin-all-needs-rdma: pin_all")
+    with_it = able(migration_capabilities=[*ABLE.migration_capabilities, "rdma-pin-all"])
+    rdma = cell(algorithm="v", algorithms=pinned, transport="rdma")
+    assert not refused(rdma, with_it, with_it)
+    assert asked_capabilities(rdma) == {"events", "rdma-pin-all"}
+    assert refused(rdma).startswith("capability-missing")
+
+
+@pytest.mark.parametrize(
+    "link", [{"bandwidth": "1Gbit/s"}, {"bandwidth": "none", "delay": "10ms"}, {"bandwidth": "none", "loss": "1%"}]
+)  # fmt: skip
+def test_what_a_card_sends_is_not_shaped(link: dict[str, str]) -> None:
+    card, soft = able(rdma_provider="mlx5_core"), able(rdma_provider="rxe")
+    rdma = cell(transport="rdma", link=link)
+    assert refused(rdma, card, soft) == (
+        "rdma-not-shaped: the link is shaped, and mlx5_core at the source sends past that"
+    )
+    assert not refused(rdma, soft, soft)
+    assert not refused(cell(link=link), card, card)
+    assert not refused(cell(transport="rdma", link={"bandwidth": "none"}), card, card)
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"kind": "postcopy"}, "rdma-postcopy-breaks"),
+        ({"kind": "hybrid"}, "rdma-postcopy-breaks"),
+        ({"kind": "precopy", "multifd_channels": 2}, "rdma-multifd-breaks"),
+        ({"kind": "precopy", "xbzrle_cache": "16MiB"}, "rdma-xbzrle-ignored"),
+        ({"kind": "precopy"}, ""),
+    ],
+)
+def test_what_an_old_qemu_breaks_over_rdma(options: dict[str, Any], rule: str) -> None:
+    over_rdma = cell(algorithm="v", algorithms={"v": options}, transport="rdma")
+    new = able(migration_capabilities=[*ABLE.migration_capabilities, "xbzrle"])
+    old = new.model_copy(update={"qemu_version": "7.2.22"})
+    assert refused(over_rdma, new, old).split(":")[0] == rule
+    assert not refused(over_rdma, new, new)
+
+
+def test_what_a_qemu_refuses_with_rdma_it_may_do_over_tcp() -> None:
+    no = able(refused={"destination:events+postcopy-ram+rdma": "RDMA and postcopy-ram can't be used together"})  # fmt: skip
+    assert refused(cell(algorithm="postcopy", transport="rdma"), ABLE, no) == (
+        "qemu-refuses: QEMU 10.0.13 at the destination says of events+postcopy-ram+rdma: RDMA and "
+        "postcopy-ram can't be used together"
+    )
+    assert not refused(cell(algorithm="postcopy"), ABLE, no)
+
+
+@pytest.mark.parametrize("link", [{"delay": "10ms"}, {"loss": "1%"}])
+def test_delay_and_loss_need_netem_at_both_ends(link: dict[str, str]) -> None:
+    far = cell(link={"bandwidth": "1Gbit/s", **link})
+    without = able(netem_refused="Specified qdisc kind is unknown")
+    for role, ends in (("source", (without, ABLE)), ("destination", (ABLE, without))):
+        assert refused(far, *ends) == (
+            f"netem-missing: the {role}'s kernel says of netem: Specified qdisc kind is unknown"
+        )
+    assert not refused(far)
+    assert not refused(cell(), without, without)
+    assert not refused(cell(link={"bandwidth": "1Gbit/s", "delay": "0s", "loss": "0%"}), without)
+
+
+@pytest.mark.parametrize("link", [{"bandwidth": "1Gbit/s"}, {"delay": "10ms"}, {"loss": "1%"}])
+def test_an_interface_that_carries_ssh_is_neither_shaped_nor_delayed(link: dict[str, str]) -> None:
+    as_it_is = {"bandwidth": "none", "mtu": "none"}
+    carries = able(shapeable=False, fixed_mtu=1500)
+    assert refused(cell(link=as_it_is | link), ABLE, carries) == (
+        "link-carries-ssh: migrations cross the interface that carries SSH, at the destination"
+    )
+    assert not refused(cell(link=as_it_is), carries, carries)
 
 
 def test_capability_missing() -> None:

@@ -30,6 +30,7 @@ CAPABILITIES: Final = Capabilities(
     userfaultfd=True,
     memory_available_bytes=2**40,
     cpus=64,
+    netem_refused=None,
     rdma=False,
 )
 

@@ -9,6 +9,9 @@ from labctl.lab.fake.script import FakePair
 from labctl.lab.fake.world import BLACKOUT_NS, PAGE_BYTES, World
 from labctl.node.protocol import decode, encode, event, failure, pack
 
+RDMA_PORT: Final = {
+    "device": "fake_0", "port": 1, "provider": "rxe", "link_layer": "Ethernet", "state": "ACTIVE", "mtu_bytes": 1024,
+}  # fmt: skip
 _DRAIN_S: Final = 5.0
 _BEATS_ON: Final = {
     "completed": {"destination"}, "cancelled": {"source"}, "failed": {"source"},
@@ -27,9 +30,10 @@ class FakeChannel:
         self._read = True
         self._capabilities: dict[str, bool] = {}
         self._parameters: dict[str, Any] = {}
-        self._bits_per_s = 0
+        self._shape: dict[str, Any] = {}
         self._status = ""
         self._sampling_since = 0
+        self._by_rdma = False
         self._qmp: dict[str, Any] = {
             "migrate-set-capabilities": self._set_capabilities,
             "migrate-set-parameters": self._set_parameters,
@@ -128,7 +132,7 @@ class FakeChannel:
         return _ok({"mtu": asked["mtu"]})
 
     def _link_shape(self, asked: dict[str, Any]) -> dict[str, Any]:
-        self._bits_per_s = asked["bits_per_s"]
+        self._shape = asked
         return _ok({"qdisc": "fake", "rate_bits_per_s": asked["bits_per_s"]})
 
     def _link_state(self, _with: dict[str, Any]) -> dict[str, Any]:
@@ -141,17 +145,27 @@ class FakeChannel:
         return _ok(None)
 
     def _link_describe(self, _with: dict[str, Any]) -> dict[str, Any]:
-        return _ok({"link": {}, "qdisc": None})
+        return _ok({"link": {}, "qdisc": None, "below": None})
+
+    def _rdma_port(self, _with: dict[str, Any]) -> dict[str, Any]:
+        counters = {"sent_pkts": 0, "rcvd_pkts": 0}
+        return _ok({**RDMA_PORT, "counters": counters})
+
+    def _rdma_listening(self, _with: dict[str, Any]) -> dict[str, Any]:
+        return _ok({"port": 1})
 
     def _link_serve(self, _with: dict[str, Any]) -> dict[str, Any]:
         return _ok({"port": 1})
 
     def _link_measure(self, _with: dict[str, Any]) -> dict[str, Any]:
-        wire = self._bits_per_s * self._pair.script.link
+        delay_ms = 2000 * self._shape["delay_s"] * self._pair.script.delay
+        # A stream that loses packets does not fill its link.
+        filled = 0.5 if self._shape["loss"] else 1.0
+        wire = self._shape["bits_per_s"] * self._pair.script.link * filled
         return _ok(
             {
                 "goodput_bits_per_s": round(wire * 0.94), "wire_bits_per_s": round(wire), "drops": 0,
-                "rtt_idle_ms": 0.1, "rtt_loaded_ms": 1.0, "seconds": 0.1,
+                "rtt_idle_ms": 0.1 + delay_ms, "rtt_loaded_ms": 1.0 + delay_ms, "seconds": 0.1,
             }
         )  # fmt: skip
 
@@ -205,7 +219,8 @@ class FakeChannel:
             self._world.memory_bytes = machine["memory_bytes"]
             self._world.vcpus = machine["vcpus"]
             self._world.start(frozenset({"source"}))
-        return _ok({"pid": 1, "argv": argv, "user": "nobody"})
+        locked = "unlimited" if machine["locks_memory"] else 8 << 20
+        return _ok({"pid": 1, "argv": argv, "user": "nobody", "memlock_bytes": locked})
 
     def _machine_qmp(self, asked: dict[str, Any]) -> dict[str, Any]:
         command, arguments = asked["execute"], asked.get("arguments") or {}
@@ -235,13 +250,18 @@ class FakeChannel:
             {"events": events, "log": "fake", "died": died, "returncode": 1 if died else None}
         )
 
-    def _sample_start(self, _with: dict[str, Any]) -> dict[str, Any]:
+    def _sample_start(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self._by_rdma = asked["rdma"] is not None
         self._sampling_since = time.monotonic_ns()
         return _ok(_anchor())
 
     def _sample_stop(self, _with: dict[str, Any]) -> dict[str, Any]:
         since, self._sampling_since = self._sampling_since, 0
         samples = self._world.samples(self._side, since, self._status) if since else []
+        for sample in samples if self._by_rdma else []:
+            if sample["kind"] == "host":
+                packets = sample["tx_bytes"] // 1024 * (not self._pair.script.rdma_silent)
+                sample.update(rdma_tx_packets=packets, rdma_rx_packets=0, rdma_retries=0)
         return _ok({"samples": samples, "faults": [], **_anchor()})
 
     def _schedule_arm(self, _with: dict[str, Any]) -> dict[str, Any]:

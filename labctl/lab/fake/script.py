@@ -33,8 +33,12 @@ class Script:
     """what is reached of the write rate asked"""
     link: float = 1.0
     """what is reached of the bandwidth asked, where this attempt measures it"""
+    delay: float = 1.0
+    """the same of the delay"""
     not_in_force: Iterable[str] = ()
     """capabilities that QEMU takes and does not keep"""
+    rdma_silent: bool = False
+    """whether the RDMA port counts nothing, though RDMA was asked for"""
     checks: bool = True
     """whether the memory check ever reports"""
     pages_bad: int = 0

@@ -69,8 +69,8 @@ def _free_bytes(folder: str) -> int | None:
 
 def describe(tree: Tree) -> dict[str, Any]:
     """The limits."""
-    soft, hard = map(_limit, resource.getrlimit(resource.RLIMIT_MEMLOCK))
-    files_soft, files_hard = map(_limit, resource.getrlimit(resource.RLIMIT_NOFILE))
+    soft, hard = map(limit, resource.getrlimit(resource.RLIMIT_MEMLOCK))
+    files_soft, files_hard = map(limit, resource.getrlimit(resource.RLIMIT_NOFILE))
     return {
         "memlock_soft_bytes": soft,
         "memlock_hard_bytes": hard,
@@ -81,7 +81,8 @@ def describe(tree: Tree) -> dict[str, Any]:
     }
 
 
-def _limit(value: int) -> Limit:
+def limit(value: int) -> Limit:
+    """A resource limit, or `unlimited`."""
     return UNLIMITED if value == resource.RLIM_INFINITY else value
 
 

@@ -82,6 +82,7 @@ MORE_FIGURES: tuple[Figure, ...] = (
     instrument.clock_offset_source_ms,
     instrument.clock_offset_destination_ms,
     instrument.clock_uncertainty_ms,
+    instrument.link_rtt_ms,
 )
 """Columns behind those: parts of a figure, and what it rests on."""
 

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from labctl.campaign import Cell, estimate_transfer_s
+from labctl.campaign.carriers import SOFTWARE
 from labctl.results.figures.counters import counted, grown
 from labctl.results.figures.seen import Ints, Seen, figure
 from labctl.results.schema import Side
@@ -49,17 +50,24 @@ def setup_time_ms(seen: Seen) -> int | None:
     return _qemu_last(seen, "setup-time", "setup_time_ms")
 
 
-@figure("int", "bytes", source="samples of both sides: qdisc_sent_bytes")
+@figure("int", "bytes", source="samples of both sides: qdisc_sent_bytes, rdma_tx_bytes")
 def wire_bytes(seen: Seen) -> int | None:
     """Bytes that left both ends on the link, headers included, from the start of the migration to its
     settled end (what QEMU has handed over may still be queued when it says completed). By the
-    queueing disciplines: interface counters under-count where segmentation is offloaded.
+    queueing disciplines: interface counters under-count where segmentation is offloaded. What an RDMA
+    card sends passes none of them and is added by its own counters; empty where it counts no bytes.
     """
     if seen.migration is None:
         return None
     start, end = seen.migration.start_ns, seen.migration.end_ns
-    sent = [grown(seen, side, "qdisc_sent_bytes", start, end) for side in _SIDES]
-    return None if sent[0] is None or sent[1] is None else sent[0] + sent[1]
+    columns = ["qdisc_sent_bytes", *(["rdma_tx_bytes"] if _sent_by_a_card(seen) else [])]
+    sent = [grown(seen, side, column, start, end) for side in _SIDES for column in columns]
+    return None if None in sent else sum(number or 0 for number in sent)
+
+
+def _sent_by_a_card(seen: Seen) -> bool:
+    """Whether RDMA carried it, and not the kernel's own, whose packets leave through the interface like all others."""
+    return any(port.provider not in SOFTWARE for port in seen.record.rdma.values())
 
 
 @figure("int", "bytes", source="query-migrate of the source: ram.transferred")

@@ -1,4 +1,4 @@
-"""What says how far to trust a trial's other figures: its clocks, and how much its samples came late."""
+"""What says how far to trust a trial's other figures: its clocks, its link, and how much its samples came late."""
 
 from labctl.results.figures.seen import Seen, figure
 
@@ -36,6 +36,13 @@ def clock_uncertainty_ms(seen: Seen) -> float | None:
     if any(seen.shift_ns(side) is None or not anchors.get(side) for side in sides):
         return None
     return max(seen.uncertainty_ns(side) for side in sides) / 1e6
+
+
+@figure("float", "ms", source="trial.json: links.migration.rtt_idle_ms")
+def link_rtt_ms(seen: Seen) -> float | None:
+    """Round trip of the idle link as it was measured, both ways' `delay` included, when its setting was used first."""
+    link = seen.record.links.get("migration")
+    return link.rtt_idle_ms if link is not None else None
 
 
 def _time_of_day_ahead_ms(seen: Seen, side: str) -> float | None:

@@ -6,6 +6,8 @@
 set -eu
 tree=$1
 units=$tree/etc/systemd/system
+# apt fails by a default release as long as it has no lists, and nobody has fetched any yet.
+sed -i "/Default-Release/d" "$tree"/etc/apt/apt.conf.d/*
 rm -f "$tree"/etc/ssh/ssh_host_* "$tree"/etc/machine-id "$tree"/etc/hostname "$tree"/etc/apt/sources.list.d/*
 : >"$tree/etc/machine-id"
 echo "LABEL=labctl / ext4 rw,noatime 0 0" >"$tree/etc/fstab"

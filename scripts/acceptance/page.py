@@ -1,0 +1,75 @@
+"""The tables of docs/transports.md; what stands around them is written by hand."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from scripts.acceptance.judged import rows
+
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "docs" / "transports.md"
+BEGIN, END = "<!-- tables: made by make acceptance -->\n", "<!-- end of tables -->"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one suite's lab has shown."""
+
+    suite: str
+    qemu: str
+    accelerator: str
+    up_s: float
+    first_rdma_s: float | None
+    """from nothing to the first migration by RDMA that completed"""
+    frame: pd.DataFrame
+    report: Path
+
+
+def write_page(seen: list[Seen]) -> None:
+    """Put them there."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(before + BEGIN + "".join(map(_section, seen)) + END + after)
+
+
+def _section(seen: Seen) -> str:
+    took = (
+        ""
+        if seen.first_rdma_s is None
+        else f"; {seen.first_rdma_s:.0f} s from nothing to the first migration by RDMA"
+    )
+    lines = [
+        f"\n### {seen.suite}: QEMU {seen.qemu}, {seen.accelerator}\n",
+        f"The lab was up after {seen.up_s:.0f} s{took}.\n",
+        "| transport | pinned | algorithm | written | delay | outcome | total, s | blackout, ms | wire, MiB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    frame = seen.frame.sort_values(["transport", "pin_all", "algorithm", "write_rate", "delay"])
+    for row in rows(frame):
+        outcome = (
+            f"{row['outcome']}: `{row['rule']}`"
+            if row["outcome"] == "unsupported"
+            else row["outcome"]
+        )
+        figures = (
+            ("", "", "")
+            if row["outcome"] != "completed"
+            else (
+                f"{row['total_time_ms'] / 1e3:.1f}",
+                f"{row['blackout_ms']:.0f}",
+                f"{row['wire_bytes'] / 2**20:.1f}",
+            )
+        )
+        cells = (
+            row["transport"],
+            row["pin_all"],
+            row["algorithm"],
+            row["write_rate"],
+            row["delay"],
+            outcome,
+            *figures,
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
