@@ -7,9 +7,14 @@ from functools import cache
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling, Scheduling
 
 from tests.hosts.needs import missing_hosts
+
+# How long an example takes says how busy the machine is; what hangs, pytest-timeout ends.
+settings.register_profile("labctl", deadline=None)
+settings.load_profile("labctl")
 
 
 @cache

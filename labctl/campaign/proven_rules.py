@@ -84,8 +84,10 @@ PROVEN_RULES: tuple[Rule, ...] = (
         "RDMA and postcopy are asked for together of a QEMU older than 10.0, which accepts that and loses the "
         "machine.",
         "7.2 migrates, and the source says that it has completed. Then the destination fails an assertion in "
-        "`process_incoming_migration_co` (`mis->from_src_file`) and aborts, and the machine runs nowhere. 10.0 "
-        "can do it, 11.1 refuses the two (then the rule `qemu-refuses` says so).",
+        "`process_incoming_migration_co` (`mis->from_src_file`) and aborts, and the machine runs nowhere: so it was "
+        "in each migration by postcopy that had switched. A hybrid that had sent everything before its switch "
+        "completed. With `preempt` the destination fails at once. 10.0 can do it, 11.1 refuses the two (then "
+        "the rule `qemu-refuses` says so).",
         "use precopy or stop-and-copy over RDMA, postcopy over tcp, or QEMU 10.0.",
         by_ends=Breaks(
             frozenset({RDMA, "postcopy-ram"}),

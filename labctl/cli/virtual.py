@@ -111,14 +111,16 @@ class _Parts:
 
     def __init__(self, told: Callable[[Part], None]) -> None:
         self._told = told
+        self._has_image = False
         self.at: Part | None = None
 
     def heard(self, task: "TaskEvent") -> None:
         """A task has ended. Some of a part's tasks are other roles': it ends where a later one's first task does."""
         found = self.at or IMAGE
+        self._has_image |= task.role == "virtual_image"
         if task.host != "localhost":
             found = PROVISIONING
-        elif task.role == "virtual_hosts":
+        elif task.role == "virtual_hosts" and self._has_image:  # not yet as it checks what is asked
             found = BOOT
         if self.at is None or PARTS.index(found) > PARTS.index(self.at):
             self.at = found

@@ -94,10 +94,12 @@ def find_inventory(lab: str) -> Path:
     if as_path.exists():
         return as_path
     near = get_close_matches(lab, known, n=1)
-    names = ", ".join(sorted(known))
-    mend = f"did you mean {near[0]}?" if near else f"use one of {names}, or a path"
-    if VIRTUAL_NAME.fullmatch(lab):
-        mend += f"; `labctl lab up {lab}` makes a lab of virtual machines of that name"
+    if near:
+        mend = f"did you mean {near[0]}?"
+    else:
+        mend = f"use one of {', '.join(sorted(known))}, or a path"
+        if VIRTUAL_NAME.fullmatch(lab):
+            mend += f"; `labctl lab up {lab}` makes a lab of virtual machines of that name"
     raise InputError(f"there is no lab {lab!r}", mend=mend)
 
 

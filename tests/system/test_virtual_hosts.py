@@ -102,6 +102,17 @@ def test_hosts_come_up_are_left_alone_and_go_without_a_trace(spec: Spec) -> None
     assert json.loads(keep("down", spec["state"]).stdout) == {"changed": False}
 
 
+def test_what_keeps_them_has_nothing_of_who_started_it(
+    spec: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would end with the playbook that started it, whose processes are known by that."""
+    monkeypatch.setenv("ANSIBLE_HOME", "/somewhere")
+    state = up(spec)
+    for one in state["pids"]:
+        environment = Path(f"/proc/{one['pid']}/environ").read_text()
+        assert "ANSIBLE_HOME" not in environment, one["what"]
+
+
 def test_two_labs_have_networks_of_their_own(spec: Spec, tmp_path: Path) -> None:
     other = {**spec, "name": "other", "state": str(tmp_path / "run" / "lab-other")}
     try:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labctl.campaign import Campaign, cell_name, expand, names, parse_cell_name
@@ -36,7 +36,6 @@ def test_different_factors_have_different_names(one: dict[str, str], other: dict
     assert (cell_name(one) == cell_name(other)) == (list(one.items()) == list(other.items()))
 
 
-@settings(deadline=None)
 @given(strategies.campaigns())
 def test_cells_are_the_matrix_shaped(found: Campaign) -> None:
     cells = expand(found)

@@ -66,7 +66,6 @@ def throw(count: int, file: Path) -> None:
 
     @settings(
         max_examples=count // A_CAMPAIGN,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.explicit, Phase.reuse, Phase.generate],
     )
@@ -98,7 +97,7 @@ def test_ten_thousand_broken_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
 @given(strategies.campaigns())
 def test_two_thousand_legal_campaigns_survive_a_file(before: Campaign) -> None:
     survives(before)

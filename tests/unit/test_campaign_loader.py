@@ -216,7 +216,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(TEXTS)
 def test_whatever_a_file_holds_nothing_but_campaign_error_is_raised(text: str) -> None:
     try:

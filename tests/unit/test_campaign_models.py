@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from pydantic import ValidationError
 
 from labctl.campaign import Campaign, GuestSpec, dump_campaign, expand, parse_campaign
@@ -18,7 +18,6 @@ def campaign(**parts: Any) -> Campaign:
     return Campaign.model_validate({"name": "c", "guest": GUEST, "link": LINK} | parts)
 
 
-@settings(deadline=None)
 @given(strategies.campaigns())
 def test_every_legal_campaign_survives_a_file(before: Campaign) -> None:
     text = dump_campaign(before)
@@ -41,7 +40,6 @@ def test_what_reads_like_nothing_survives_a_file() -> None:
     assert parse_campaign(dump_campaign(before)).model_dump() == before.model_dump()
 
 
-@settings(deadline=None)
 @given(strategies.campaigns())
 def test_every_legal_campaign_survives_json(before: Campaign) -> None:
     assert Campaign.model_validate_json(before.model_dump_json()) == before

@@ -80,7 +80,7 @@ def test_every_campaign_that_is_kept_passes(path: Path) -> None:
     assert faults(path.read_text()) == []
 
 
-@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(strategies.campaigns())
 def test_every_legal_campaign_passes(campaign: Campaign) -> None:
     assert faults(dump_campaign(campaign)) == []

@@ -481,6 +481,7 @@ def test_a_virtual_lab_comes_up_part_by_part_and_goes(monkeypatch: pytest.Monkey
     def bring_up(name: str, asked: Wanted, *, on_task: Any, become_password: None) -> bool:
         wanted.append(asked)
         for host, role in (
+            ("localhost", "virtual_hosts"),
             ("localhost", "virtual_image"),
             ("localhost", "packages"),
             ("localhost", "virtual_hosts"),

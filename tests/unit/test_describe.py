@@ -342,7 +342,7 @@ damage = st.dictionaries(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(damage)
 def test_no_file_can_make_it_fail(files: dict[str, bytes | None]) -> None:
     """Whatever stands in a file, or a folder in its place: a description, of documented keys, that JSON can carry."""

@@ -461,10 +461,10 @@ class Lab(RuleBasedStateMachine):
 
 
 TestAnyOrder = Lab.TestCase
-TestAnyOrder.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestAnyOrder.settings = settings(max_examples=150, stateful_step_count=40)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 4), st.booleans())
 def test_threads_never_hang_and_run_each_trial_once(
     seed: int, blocks: int, count: int, warmed: bool

@@ -84,7 +84,7 @@ def switched(
 # Blackout
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 3 * S), st.randoms(use_true_random=False))
 def test_a_known_gap_is_the_blackout_whatever_the_jitter(away: int, dice: random.Random) -> None:
     guest = Guest()
@@ -371,7 +371,7 @@ def test_without_enough_beats_before_the_migration_there_is_no_stall_figure() ->
 # Brownout and work lost
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(0, 100)), min_size=1, max_size=6),
     st.lists(st.tuples(st.integers(1, 4), st.integers(0, 100)), max_size=6),
@@ -597,7 +597,7 @@ event = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(rows, max_size=40),
     st.lists(sample, max_size=8),

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from labctl.campaign import (
@@ -61,7 +61,6 @@ def grow(draw: st.DataObject, asked: Campaign, plan: Plan) -> Plan:
 # --- properties ---
 
 
-@settings(deadline=None)
 @given(strategies.campaign_data(), st.integers(0, 3), st.integers(6, 9), st.integers(6, 9))
 def test_a_plan_is_the_beginning_of_one_with_more_blocks(
     data: dict[str, Any], pairs: int, one: int, other: int
@@ -76,7 +75,6 @@ def test_a_plan_is_the_beginning_of_one_with_more_blocks(
     assert plans[1][: len(plans[0])] == plans[0]
 
 
-@settings(deadline=None)
 @given(adaptive_plans(), st.data())
 def test_what_is_added_is_what_would_have_stood_there_from_the_start(
     made: tuple[Campaign, Plan], draw: st.DataObject
@@ -95,7 +93,6 @@ def test_what_is_added_is_what_would_have_stood_there_from_the_start(
         assert mine == [placed(trial) for trial in theirs]
 
 
-@settings(deadline=None)
 @given(adaptive_plans(), st.data())
 def test_growing_alters_nothing_and_numbers_on(
     made: tuple[Campaign, Plan], draw: st.DataObject
@@ -114,7 +111,6 @@ def test_growing_alters_nothing_and_numbers_on(
         assert all((twin in mates) == (cell in mates) for twin, cell in twins.items())
 
 
-@settings(deadline=None)
 @given(adaptive_plans(), st.data())
 def test_what_has_grown_is_made_again_and_nothing_has_changed(
     made: tuple[Campaign, Plan], draw: st.DataObject
@@ -129,7 +125,6 @@ def test_what_has_grown_is_made_again_and_nothing_has_changed(
     assert Plan.from_json(found.to_json()) == found
 
 
-@settings(deadline=None)
 @given(adaptive_plans(), st.data())
 def test_what_is_told_of_its_length_is_never_exceeded(
     made: tuple[Campaign, Plan], draw: st.DataObject

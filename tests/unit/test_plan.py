@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labctl.campaign import (
@@ -35,7 +35,6 @@ GOLDEN: list[tuple[str, int, str]] = [
 MATRIX = {"algorithm": ["precopy", "postcopy", "hybrid"], "write_rate": ["0MiB/s", "400MiB/s"]}
 
 
-@settings(deadline=None)
 @given(strategies.campaigns(), strategies.capabilities(), strategies.capabilities())
 def test_the_design(found: Campaign, one: Capabilities, other: Capabilities) -> None:
     plan = make_plan(found, {"a-b": (one, other)})
@@ -61,7 +60,6 @@ def test_the_design(found: Campaign, one: Capabilities, other: Capabilities) -> 
         assert trial.supported == (trial.reason is None) == (trial.estimate_s > 0)
 
 
-@settings(deadline=None)
 @given(strategies.campaigns())
 def test_same_campaign_same_plan_and_json_keeps_it(found: Campaign) -> None:
     plan = make_plan(found)
@@ -98,7 +96,6 @@ def test_every_position_is_as_likely() -> None:
     assert all(abs(first[each.name] - 200) < 64 for each in plan.cells)
 
 
-@settings(deadline=None)
 @given(strategies.campaigns(), st.integers(2, 20))
 def test_the_design_over_several_pairs(found: Campaign, count: int) -> None:
     """The same blocks, in the same order. Where pairs take a block each in turn, each runs each cell both ways in turn."""

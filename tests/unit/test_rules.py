@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from labctl.campaign import (
     RULES,
@@ -333,7 +333,6 @@ def test_host_memory() -> None:
     )
 
 
-@settings(deadline=None)
 @given(strategies.campaigns(), strategies.capabilities(), strategies.capabilities())
 def test_rules_are_pure_and_offline_they_need_nothing(
     found: Campaign, source: Capabilities, destination: Capabilities

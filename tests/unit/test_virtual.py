@@ -170,5 +170,5 @@ def test_folders_of_playbooks_whose_labctl_has_died_are_removed(stage: Stage) ->
 
 def test_a_lab_that_is_not_there_says_how_it_would_be_made() -> None:
     with pytest.raises(InputError) as refused:
-        find_inventory("virtual-nine")
-    assert "labctl lab up virtual-nine" in str(refused.value)
+        find_inventory("nine")
+    assert "labctl lab up nine" in str(refused.value)

@@ -30,6 +30,8 @@ from processes import Fault, become_daemon, is_alive
 
 END_S = 20.0
 """the machines end"""
+SPEC = "spec"
+"""in the folder of the state: what the keeper was told"""
 _LOOK_S = 0.1
 _CONNECT_S = 1.0
 _SSH = 22
@@ -44,6 +46,8 @@ def main(arguments: list[str]) -> int:
     try:
         if verb == "up":
             said = up(json.loads(Path(path).read_text()))
+        elif verb == "keep":
+            return keep(json.loads(Path(path).read_text()), int(more[0]))
         elif verb == "wait":
             said = wait(Path(path), float(more[0]))
         else:
@@ -66,9 +70,13 @@ def up(spec: State) -> State:
     down(directory)
     directory.mkdir(parents=True)
     heard, tells = os.pipe()
-    if os.fork() == 0:
-        become_daemon(Path(spec["folder"]) / LOG, tells)
-        os._exit(Keeper(spec, directory, tells).run())
+    (directory / SPEC).write_text(json.dumps(spec))
+    # With an environment of its own: what is started by Ansible carries its marks, and goes with it.
+    subprocess.Popen(
+        [sys.executable, "-B", __file__, "keep", str(directory / SPEC), str(tells)],
+        pass_fds=[tells],
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+    )
     os.close(tells)
     with os.fdopen(heard) as told:
         said = told.read()
@@ -77,6 +85,12 @@ def up(spec: State) -> State:
         down(directory)
         raise Fault(said or f"the keeper died; see {spec['folder']}/{LOG}")
     return {**state, "changed": True}
+
+
+def keep(spec: State, tells: int) -> int:
+    """Be the keeper, a daemon; `tells` is closed when all is started."""
+    become_daemon(Path(spec["folder"]) / LOG, tells)
+    return Keeper(spec, Path(spec["state"]), tells).run()
 
 
 def running(directory: Path) -> State | None:

@@ -48,6 +48,8 @@ def _start_time(pid: int) -> int:
 
 def become_daemon(log: Path, *keep: int) -> None:
     """Leave the terminal and the descriptors of who started us but those named; words go to a file."""
+    if os.fork() != 0:
+        os._exit(0)  # so that nobody has to wait for it
     os.setsid()
     os.chdir("/")
     os.umask(0o022)
