@@ -41,15 +41,11 @@ REQUIREMENTS = {"root": missing_privilege, "qemu": missing_qemu, "hosts": missin
 
 ON_HOSTS_OF_THEIR_OWN = tuple(
     f"tests/system/test_{name}.py"
-    for name in (
-        "roles_site",
-        "roles_hosts",
-        "roles_network",
-        "monitoring_hosts",
-        "provision_faults",
-    )
+    for name in ("roles_site", "roles_hosts", "monitoring_hosts", "provision_faults")
 )
-"""tests that set up hosts which they made, and measure no times: they need not be alone, only one after the other"""
+"""tests that set up hosts which they made, and measure no times: they need not be alone, only one after the other. Not more
+of them than are surely over before the unit tests are
+"""
 
 
 def scope_of(nodeid: str) -> str:

@@ -350,7 +350,9 @@ def test_variants_complete_or_are_refused_in_the_plan_by_this_qemu(
     for planned in plan.trials:
         if "rdma" in planned.cell:
             assert planned.rule == "transport-not-in-lab"
-            assert planned.reason == "no RDMA at the source and the destination"
+            assert planned.reason == (
+                "no RDMA at the source and the destination: no RDMA device belongs to lab0"
+            )
             assert planned.cell not in done
         elif not planned.supported:
             assert planned.rule in {
