@@ -16,12 +16,15 @@ class VagrantLab
   LAB = "192.168.56" # what VirtualBox lets a host-only network have
   # A boot sector that tells QEMU's isa-debug-exit to end: mov dx, 0x501; mov al, 0x10; out dx, al; hlt.
   SECTOR = "\xBA\x01\x05\xB0\x10\xEE\xF4".b.ljust(510, "\0".b) + "\x55\xAA".b
+  # How many times longer than usual labctl waits for a machine that is emulated.
+  PATIENCE = 5
   ENDED_BY_IT = 0x10 << 1 | 1
 
-  # What a machine is asked once it is up: its addresses, its keys, and whether its kernel has rxe.
+  # What a machine is asked once it is up: its addresses, its keys, what it runs under, and whether its kernel has rxe.
   QUESTION = <<~SHELL.freeze
     ip -o -4 address show
     cat /etc/ssh/ssh_host_*_key.pub
+    echo "under $(systemd-detect-virt)"
     ! modprobe -n -q rdma_rxe || echo rxe
   SHELL
 
@@ -113,8 +116,9 @@ class VagrantLab
   def self.inventory(answers, known_hosts, rdma = nil)
     hosts, watching = answers.partition { |each| each["migration_address"] }
     rdma ||= hosts.all? { |each| each["said"].match?(/^rxe$/) } ? "rxe" : "none"
-    groups = { "hypervisors" => { "hosts" => hosts.to_h { |each| [each["name"], hypervisor(each)] },
-                                  "vars" => { "rdma_provider" => rdma } } }
+    of_hosts = { "rdma_provider" => rdma }
+    of_hosts["labctl_patience"] = PATIENCE if hosts.any? { |each| each["said"].match?(/^under qemu$/) }
+    groups = { "hypervisors" => { "hosts" => hosts.to_h { |each| [each["name"], hypervisor(each)] }, "vars" => of_hosts } }
     unless watching.empty?
       groups["monitoring"] = { "hosts" => watching.to_h { |each| [each["name"], watcher(each)] } }
     end

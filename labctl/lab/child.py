@@ -24,13 +24,14 @@ class ChildChannel:
     nothing can be left behind however the run ends.
     """
 
-    def __init__(self, run: str, role: str, *, own_network: bool) -> None:
+    def __init__(self, run: str, role: str, *, own_network: bool, patience: float = 1.0) -> None:
         command = [*privilege(), *(["unshare", "--net", "--"] if own_network else [])]
         self._closed = False
         # -I: no surprises from the caller's environment; -B: root leaves no bytecode in a user's tree.
         if os.geteuid() != 0:
             command += ["setpriv", "--pdeathsig", "KILL", "--"]
         command += [sys.executable, "-I", "-B", str(agent_file()), run, role]
+        command.append(f"{patience:g}")
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the channel
         self._send_lock = threading.Lock()
         try:

@@ -76,7 +76,9 @@ class EmbeddedOpener:
         return Pair("a-b", ends["a"], ends["b"], observer, shared_host=shared, one_clock=True)
 
     def _start(self, role: str, nodes: list[Node], *, own_network: bool) -> Node:
-        node = Node(role, ChildChannel(self.run, role, own_network=own_network))
+        patience = self.spec.patience
+        channel = ChildChannel(self.run, role, own_network=own_network, patience=patience)
+        node = Node(role, channel, patience)
         nodes.append(node)
         return node
 

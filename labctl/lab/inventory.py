@@ -21,7 +21,7 @@ from platformdirs import user_data_path
 from labctl.data import data_path, in_checkout
 from labctl.errors import InputError, LabError
 from labctl.lab import waits
-from labctl.lab.pairing import PairSpec, pairs_of
+from labctl.lab.pairing import PairSpec, check_variables, pairs_of
 
 _ENVIRONMENT = {
     "ANSIBLE_LOCALHOST_WARNING": "0",
@@ -56,8 +56,13 @@ class LabSpec:
 
     @cached_property
     def pairs(self) -> tuple[PairSpec, ...]:
-        """The pairs its hypervisors make. InputError when they make none, or one has a wrong variable."""
+        """The pairs its hypervisors make. InputError when they make none."""
         return pairs_of(self.hypervisors, self.observers, self.variables, str(self.path))
+
+    @property
+    def patience(self) -> float:
+        """How many times longer than usual its hosts are waited for: as the slowest of them needs."""
+        return max(float(self.of(host).get("labctl_patience", 1)) for host in self.hosts)
 
     @property
     def embedded(self) -> bool:
@@ -141,7 +146,10 @@ def _spec(lab: str, path: Path, listing: dict[str, Any]) -> LabSpec:
         )
     name = lab if "/" not in lab else path.stem if path.is_file() else path.name
     variables = listing.get("_meta", {}).get("hostvars", {})
-    return LabSpec(name, path, hypervisors, variables, _hosts(listing, "observers"), lab)
+    spec = LabSpec(name, path, hypervisors, variables, _hosts(listing, "observers"), lab)
+    for host in spec.hosts:
+        check_variables(host, spec.of(host), str(path))
+    return spec
 
 
 def _hosts(listing: dict[str, Any], group: str) -> tuple[str, ...]:

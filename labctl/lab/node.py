@@ -44,11 +44,13 @@ class NodeChannel(Protocol):
 class Node:
     """One agent. Safe to use from several threads; events are told on the reader's thread.
 
-    An agent that does not answer within a wait's time-out counts as lost: nothing is asked of it any more.
+    An agent that does not answer within a wait's time-out counts as lost: nothing is asked of it any more. Every time-out is
+    as many times longer as its lab's patience says, here and in the agent.
     """
 
-    def __init__(self, name: str, channel: NodeChannel) -> None:
+    def __init__(self, name: str, channel: NodeChannel, patience: float = 1.0) -> None:
         self.name = name
+        self._patience = patience
         self.on_event: EventHandler | None = None
         self.hello: dict[str, Any] = {}
         self._channel = channel
@@ -92,6 +94,7 @@ class Node:
         unless: Future[NoReturn] | None = None,
     ) -> Any:
         """The answer to a request that was begun; or the error of `unless`, when that comes first."""
+        wait_s *= self._patience
         first = {future} if unless is None else {future, unless}
         wait_for(first, wait_s, FIRST_COMPLETED)
         if not future.done():
@@ -104,8 +107,9 @@ class Node:
 
     def close(self) -> None:
         """Close the channel; the agent ends what it started."""
-        self._channel.close(waits.CLOSE_S)
-        self._reader.join(waits.CLOSE_S)
+        within_s = waits.CLOSE_S * self._patience
+        self._channel.close(within_s)
+        self._reader.join(within_s)
 
     def _read(self) -> None:
         while line := self._channel.receive():

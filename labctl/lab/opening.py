@@ -51,14 +51,15 @@ def clean_lab(lab: str) -> list[dict[str, Any]]:
     spec = read_lab(lab)
     if spec.embedded:
         ask_privilege()
-        return _clean(Node("clean", ChildChannel("clean", "clean", own_network=False)))
+        channel = ChildChannel("clean", "clean", own_network=False, patience=spec.patience)
+        return _clean(Node("clean", channel, spec.patience))
     sudo = Sudo()
     cleaned = do_together({name: partial(_clean_host, spec, sudo, name) for name in spec.hosts})
     return [{"host": host, **left} for host, found in cleaned for left in found]
 
 
 def _clean_host(spec: LabSpec, sudo: Sudo, name: str) -> tuple[str, list[dict[str, Any]]]:
-    host = RemoteHost(name, spec.of(name), "clean", sudo)
+    host = RemoteHost(name, spec.of(name), "clean", sudo, patience=spec.patience)
     try:
         host.open()
         return name, _clean(host.start("host"))

@@ -15,6 +15,8 @@ Variables = Mapping[str, Mapping[str, Any]]
 _OURS: Final = "labctl_"
 PAIR: Final = 2
 """hosts"""
+MOST: Final = 100
+"""times longer"""
 
 
 def _text(value: Any) -> None:
@@ -32,6 +34,11 @@ def _interface_address(value: Any) -> None:
     ipaddress.ip_interface(value)
 
 
+def _factor(value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= MOST:
+        raise ValueError(f"write a number from 1 to {MOST}")
+
+
 VARIABLES: Final[dict[str, tuple[Callable[[Any], None], str]]] = {
     "labctl_pair": (
         _text,
@@ -47,6 +54,10 @@ VARIABLES: Final[dict[str, tuple[Callable[[Any], None], str]]] = {
     "labctl_qemu": (_text, "the lab's QEMU: a program in PATH, or a path"),
     "labctl_machine": (_text, "the machine type of the lab's QEMU"),
     "labctl_user": (_text, "whom QEMU runs as"),
+    "labctl_patience": (
+        _factor,
+        "how many times longer all of the lab's hosts are waited for: 5 for one that is emulated. The largest holds",
+    ),
 }
 
 
@@ -64,12 +75,10 @@ class PairSpec:
 def pairs_of(
     hypervisors: Sequence[str], observers: Sequence[str], variables: Variables, place: str
 ) -> tuple[PairSpec, ...]:
-    """The pairs of an inventory, in its order; `place` names it in errors.
+    """The pairs of an inventory whose variables were checked, in its order; `place` names it in errors.
 
     Raises InputError, which names host, variable and mend.
     """
-    for host in (*hypervisors, *observers):
-        _check(host, variables.get(host, {}), place)
     named: dict[str, list[str]] = {}
     unnamed: list[str] = []
     for host in hypervisors:
@@ -116,7 +125,8 @@ def _observer(
     return watchers[number % len(watchers)] if watchers else None
 
 
-def _check(host: str, variables: Mapping[str, Any], place: str) -> None:
+def check_variables(host: str, variables: Mapping[str, Any], place: str) -> None:
+    """See that what an inventory says of a host for labctl has a meaning. InputError."""
     for name, value in variables.items():
         if not name.startswith(_OURS):
             continue

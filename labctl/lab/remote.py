@@ -131,7 +131,8 @@ class _Opening:
         )
 
     def _host(self, name: str) -> RemoteHost:
-        host = RemoteHost(name, self.of.spec.of(name), self.of.run, self.of.sudo)
+        spec = self.of.spec
+        host = RemoteHost(name, spec.of(name), self.of.run, self.of.sudo, patience=spec.patience)
         self.hosts.append(host)
         host.open()
         return host

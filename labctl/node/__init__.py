@@ -32,6 +32,7 @@ over its stdin and stdout. When that channel closes it ends all that it started.
 :mod:`.inlets`            where they come from: a pipe, or a relay
 :mod:`.relay`             carries those of another host
 :mod:`.beats`             the format of the beat stream
+:mod:`.patience`          how much longer than usual all of it waits
 :mod:`.local_pipes`       named pipes between the processes of one host
 ========================  ==================================================================
 """

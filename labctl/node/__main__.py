@@ -1,4 +1,4 @@
-"""Entry of the zipapp: ``python agent.pyz RUN ROLE [SILENCE_S]``."""
+"""Entry of the zipapp: ``python agent.pyz RUN ROLE [PATIENCE [SILENCE_S]]``."""
 
 import sys
 

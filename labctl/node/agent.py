@@ -19,6 +19,7 @@ import traceback
 from contextlib import suppress
 from typing import Any
 
+from . import patience
 from .beat_services import BeatServices
 from .host_services import HostServices
 from .machine_services import MachineServices
@@ -139,15 +140,18 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """``RUN ROLE [SILENCE_S]``: serve until stdin ends, or nothing was heard for so long."""
-    if len(argv) not in (2, 3):
-        print("usage: agent RUN ROLE [SILENCE_S]", file=sys.stderr)
+    """``RUN ROLE [PATIENCE [SILENCE_S]]``: serve until stdin ends, or nothing was heard for so long; see :mod:`.patience`."""
+    if len(argv) not in (2, 3, 4):
+        print("usage: agent RUN ROLE [PATIENCE [SILENCE_S]]", file=sys.stderr)
         return 2
-    silence_s = float(argv[2]) if len(argv) == 3 else None
+    run, role, *more = argv
+    if more:
+        patience.be(float(more[0]))
+    silence_s = patience.longer(float(more[1])) if len(more) > 1 else None
     # Where ip, tc and setpriv are; not every way in has it.
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
     # A QEMU that pins its guest's memory (RDMA, zero-copy) has its limits from us.
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
-    asyncio.run(serve(argv[0], argv[1], silence_s))
+    asyncio.run(serve(run, role, silence_s))
     return 0

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, Callable
 
 from .observer import Observer
+from .patience import longer
 from .protocol import RequestError, event, pack
 from .relay import Relay
 from .services import Handler, Params, Place, Send, anchor
@@ -150,6 +151,7 @@ async def wait_until(
 
     :raise RequestError: ``timeout``, with the wait's name; ``order`` when the observer was closed meanwhile; ``relay``; ``bug``
     """
+    timeout_s = longer(timeout_s)
     deadline = time.monotonic() + timeout_s
     while not condition():
         if observer.fault is not None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Union
 
 from . import local_pipes
 from .beats import SIDES
+from .patience import longer
 from .protocol import RequestError
 from .relay import ANSWER, ASK, DATA, FRAME, GREETING_BYTES, READ_BYTES, SEND_S, TOKEN_BYTES
 
@@ -107,7 +108,7 @@ class RelayInlet:
     def __init__(self, connection: socket.socket) -> None:
         self.clock = ClockComparison()
         self._connection = connection
-        self._connection.settimeout(SEND_S)
+        self._connection.settimeout(longer(SEND_S))
         self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unread = bytearray()
         self._asked_ns = 0
@@ -124,8 +125,9 @@ class RelayInlet:
 
         :raise RequestError: ``relay`` when it does not answer any more.
         """
-        if now_ns - self._heard_ns > SILENT_S * 1e9:
-            raise RequestError("relay", f"nothing was heard of it for {SILENT_S:g} s")
+        silent_s = longer(SILENT_S)
+        if now_ns - self._heard_ns > silent_s * 1e9:
+            raise RequestError("relay", f"nothing was heard of it for {silent_s:g} s")
         at_once = not self.clock.known and self._answered_ns == self._asked_ns
         if at_once or now_ns >= self._asked_ns + ASK_EVERY_NS:
             self._ask()
@@ -152,11 +154,12 @@ class RelayInlet:
         """
         self._ask()
         chunks: list[Chunk] = []
-        deadline = time.monotonic() + _FLUSH_S
+        within_s = longer(_FLUSH_S)
+        deadline = time.monotonic() + within_s
         while self._answered_ns < self._asked_ns:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self], [], [], left)[0]:
-                raise RequestError("relay", f"no answer within {_FLUSH_S:g} s")
+                raise RequestError("relay", f"no answer within {within_s:g} s")
             chunks += self.take()
         return chunks
 
@@ -215,7 +218,7 @@ class Door:
             connection, _peer = self._listener.accept()
         except OSError:
             return None
-        connection.settimeout(_GREETING_S)
+        connection.settimeout(longer(_GREETING_S))
         said = b""
         with suppress(OSError):
             while len(said) < GREETING_BYTES:

@@ -21,6 +21,7 @@ from qemu.qmp import ExecuteError, QMPClient, QMPError
 from . import local_pipes
 from .command_line import Inherited, Spec, argv, find_qemu, run_as
 from .describe import limits
+from .patience import longer
 from .protocol import RequestError
 
 KILL_TIMEOUT_S = 10.0
@@ -112,6 +113,7 @@ class Machine:
         asyncio.get_running_loop().add_reader(self._guest.fileno(), self._hear_guest)
 
     async def _connect(self, qmp: socket.socket, timeout_s: float) -> None:
+        timeout_s = longer(timeout_s)
         connecting = asyncio.ensure_future(self._qmp.connect(qmp))
         dying = asyncio.ensure_future(self.ended.wait())
         await asyncio.wait(
@@ -130,7 +132,7 @@ class Machine:
             raise RequestError(
                 "qemu-died", f"QEMU ended with status {self.returncode}: {self.log_tail()}"
             )
-        raise RequestError("timeout", f"QEMU's monitor did not answer within {timeout_s} s")
+        raise RequestError("timeout", f"QEMU's monitor did not answer within {timeout_s:g} s")
 
     def _lift_memlock(self) -> None:
         """Let QEMU lock as much as this host lets us give it; the limit outlives setpriv, and the program that it starts."""
@@ -184,6 +186,7 @@ class Machine:
 
         :raise RequestError: ``qmp`` with QEMU's own words, ``qemu-died``, ``timeout``
         """
+        timeout_s = longer(timeout_s)
         record: dict[str, Any] = {"arguments": arguments or {}, "request_ns": time.monotonic_ns()}
         try:
             return await asyncio.wait_for(
@@ -196,7 +199,7 @@ class Machine:
         except asyncio.TimeoutError:
             record["error"] = "timeout"
             raise RequestError(
-                "timeout", f"QEMU did not answer {command} within {timeout_s} s"
+                "timeout", f"QEMU did not answer {command} within {timeout_s:g} s"
             ) from None
         except (QMPError, OSError, EOFError) as error:
             record["error"] = str(error)
@@ -254,7 +257,7 @@ class Machine:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             try:
-                await asyncio.wait_for(self._process.wait(), KILL_TIMEOUT_S)
+                await asyncio.wait_for(self._process.wait(), longer(KILL_TIMEOUT_S))
             except asyncio.TimeoutError:
                 gone = False
         for task in self._tasks:

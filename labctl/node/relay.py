@@ -30,6 +30,7 @@ from pathlib import Path
 
 from . import local_pipes
 from .beats import SIDES
+from .patience import longer
 from .protocol import RequestError
 
 DATA, ANSWER = 1, 2
@@ -68,12 +69,12 @@ class Relay:
     ) -> None:
         self.path = str(directory / f"beats-{nonce:08x}-{side}.pipe")
         try:
-            self._observer = socket.create_connection((address, port), CONNECT_S)
+            self._observer = socket.create_connection((address, port), longer(CONNECT_S))
         except OSError as error:
             raise RequestError(
                 "relay", f"the observer at {address} port {port} does not answer: {error}"
             ) from None
-        self._observer.settimeout(SEND_S)
+        self._observer.settimeout(longer(SEND_S))
         self._observer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._wake_read, self._wake_write = os.pipe()
         self._handles = [self._wake_read, self._wake_write]
@@ -92,7 +93,7 @@ class Relay:
         """Stop, and remove the pipe. Safe again."""
         if self._thread.is_alive():
             os.write(self._wake_write, b"x")
-            self._thread.join(SEND_S + CLOSE_S)
+            self._thread.join(longer(SEND_S + CLOSE_S))
         self._observer.close()
         while self._handles:
             os.close(self._handles.pop())

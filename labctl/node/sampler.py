@@ -21,6 +21,7 @@ from typing import Any, Callable, NamedTuple
 from . import monitor, procfs
 from .machine import Machine
 from .netlink import QdiscCounters, QdiscReader
+from .patience import longer
 from .rdma_counters import PortBytes, PortCounters
 
 PERIOD_S = 0.01
@@ -133,8 +134,8 @@ class Sampler:
 
     def _ask(self, due_ns: int, now_ns: int) -> None:
         waiting_s = (now_ns - self._question.asked_ns) / 1e9 if self._question.asked_ns else 0
-        if waiting_s > QUERY_TIMEOUT_S and self._question.open:
-            self._fault(f"migrate: QEMU did not answer within {QUERY_TIMEOUT_S:g} s")
+        if waiting_s > longer(QUERY_TIMEOUT_S) and self._question.open:
+            self._fault(f"migrate: QEMU did not answer within {longer(QUERY_TIMEOUT_S):g} s")
         self._question.ask(due_ns, now_ns)
 
     def _receive_until(self, end_ns: int) -> None:

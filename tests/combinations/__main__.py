@@ -7,7 +7,6 @@ What was found before and is asked for again is tried again; `--minutes N` ends 
 import argparse
 import threading
 import time
-from contextlib import nullcontext
 
 from labctl.campaign import expand, first_refusal
 from labctl.lab import Pair, Questions, open_lab
@@ -24,7 +23,6 @@ from tests.combinations.cases import (
 )
 from tests.combinations.page import PAGE, page
 from tests.qemus import VERSIONS, find_qemu
-from tests.system.bench import patient
 
 TRIES = 3
 """Trials of a combination that may break only now and then: those that lose writes, and a load that was not reached."""
@@ -58,12 +56,6 @@ def main() -> None:
     parser.add_argument("--missing", action="store_true", help="only what was never tried")
     parser.add_argument("--rdma", metavar="LAB", help="over RDMA, on this lab")
     args = parser.parse_args()
-    with patient() if args.rdma else nullcontext():
-        _try_all(args)
-    PAGE.write_text(page(load(), load(FOUND_OVER_RDMA)))
-
-
-def _try_all(args: argparse.Namespace) -> None:
     rdma = args.rdma is not None
     kept = FOUND_OVER_RDMA if rdma else FOUND
     deadline = time.monotonic() + 60 * args.minutes
@@ -88,6 +80,7 @@ def _try_all(args: argparse.Namespace) -> None:
                 found[version, kind, options] = one
                 print(version, kind, *options, one.outcome, one.rule or "", one.reason or "", flush=True)  # fmt: skip
                 save(list(found.values()), kept)
+    PAGE.write_text(page(load(), load(FOUND_OVER_RDMA)))
 
 
 if __name__ == "__main__":

@@ -2,24 +2,19 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import pytest
-
 from labctl.campaign import Campaign, expand, parse_campaign
 from labctl.lab import End, Node, Pair
-from labctl.lab import waits as node_waits
-from labctl.migration import RawTrial, TrialRun, waits
+from labctl.migration import RawTrial, TrialRun
 from labctl.results import raw as tables
 
 MIB = 1 << 20
 PAGE_BYTES = 4096
 
-SLOWER = 5
 BUSY_TRIES = 6
 """A busy machine withholds the CPU that a load needs. That the load then is invalid is right, and no
 news about what is tested: such a trial is run again."""
@@ -67,20 +62,6 @@ def run_trial(
         if raw.outcome != "invalid_load":
             break
     return raw
-
-
-@contextmanager
-def patient() -> Iterator[None]:
-    """Every wait is longer: hosts that are emulated are slow, and a wait that is too long costs nothing where all goes well."""
-    patch = pytest.MonkeyPatch()
-    for module in (node_waits, waits):
-        for name, value in vars(module).copy().items():
-            if name.endswith("_S") and isinstance(value, float) and name != "ALIVE_EVERY_S":
-                patch.setattr(module, name, value * SLOWER)
-    try:
-        yield
-    finally:
-        patch.undo()
 
 
 Before = Callable[[End, str, dict[str, Any]], None]

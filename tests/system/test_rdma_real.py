@@ -13,7 +13,7 @@ from labctl.campaign import Campaign, expand, first_refusal
 from labctl.campaign.proven_rules import version_of
 from labctl.lab import Lab, Pair, Questions, open_lab
 from labctl.migration import RawTrial
-from tests.system.bench import campaign, patient, run_trial
+from tests.system.bench import campaign, run_trial
 
 LAB = "LABCTL_RDMA_LAB"
 LINK = {"bandwidth": "none", "mtu": "none"}
@@ -54,7 +54,7 @@ def lab() -> Iterator[Lab]:
         )
     cells = [expand(campaign)[0] for campaign in (*WORKS.values(), POSTCOPY)]
     questions = Questions.about(cells)
-    with patient(), open_lab(inventory, "rdma", share=True, questions=questions) as opened:
+    with open_lab(inventory, "rdma", share=True, questions=questions) as opened:
         for end in next(iter(opened.pairs.values())).capabilities():
             if not end.rdma:
                 pytest.skip(f"no RDMA in {inventory}: {end.rdma_fault}")

@@ -205,10 +205,14 @@ def test_it_says_how_it_is_used(agent: Path) -> None:
     assert b"usage" in done.stderr
 
 
-@pytest.mark.parametrize("told", [0, 6])
-def test_an_agent_that_hears_nothing_ends(tmp_path: Path, told: int) -> None:
+@pytest.mark.parametrize(
+    ("told", "patience", "waited"), [(0, "1", "0.5"), (6, "1", "0.5"), (0, "3", "1.5")]
+)
+def test_an_agent_that_hears_nothing_ends(
+    tmp_path: Path, told: int, patience: str, waited: str
+) -> None:
     """A network may swallow the end of its controller; as long as that says that it lives, the agent goes on."""
-    command = [sys.executable, "-I", str(agent_file()), "run", "a", "0.5"]
+    command = [sys.executable, "-I", str(agent_file()), "run", "a", patience, "0.5"]
     environment = {**os.environ, "LABCTL_STATE_ROOT": str(tmp_path)}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
@@ -224,4 +228,5 @@ def test_an_agent_that_hears_nothing_ends(tmp_path: Path, told: int) -> None:
             time.sleep(0.2)
         assert agent.wait(20) == 0
         assert time.monotonic() - began > 0.2 * told
-        assert agent.stderr.read() == b"nothing was heard of its controller for 0.5 s\n"
+        said = f"nothing was heard of its controller for {waited} s\n"
+        assert agent.stderr.read().decode() == said

@@ -77,6 +77,22 @@ def test_what_makes_a_lab_the_embedded_one(
     assert LabSpec("x", Path("x"), hosts, variables).embedded is embedded
 
 
+def test_a_lab_is_as_patient_as_its_slowest_host_needs() -> None:
+    said: dict[str, dict[str, Any]] = {"a": {"labctl_patience": 2}, "o": {"labctl_patience": 5.5}}
+    assert LabSpec("x", Path("x"), ("a", "b"), {}).patience == 1
+    assert LabSpec("x", Path("x"), ("a", "b"), said).patience == 2
+    assert LabSpec("x", Path("x"), ("a", "b"), said, ("o",)).patience == 5.5
+
+
+def test_what_is_said_of_this_machine_is_checked_too(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text(
+        "hypervisors: {hosts: {here: {ansible_connection: local, labctl_patience: much}}}\n"
+    )
+    with pytest.raises(InputError, match="labctl_patience cannot be 'much'"):
+        read_lab(str(path))
+
+
 def test_a_name_comes_before_a_folder_of_that_name_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

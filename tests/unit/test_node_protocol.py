@@ -4,6 +4,7 @@ import json
 import logging
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any, NoReturn
@@ -97,6 +98,15 @@ def test_answers_find_their_requests_in_any_order(node: Node, wire: Wire) -> Non
     wire.say(response(wire.sent[0]["id"], "first"))
     assert node.result(first, "one", 5) == "first"
     assert node.result(second, "two", 5) == "second"
+
+
+def test_an_answer_is_waited_for_as_long_as_the_lab_is_patient(wire: Wire) -> None:
+    node = Node("a", wire, patience=4)
+    began = time.monotonic()
+    with pytest.raises(WaitTimeout, match=r"waiting for one took longer than .* 0\.2 s"):
+        node.call("one", wait_s=0.05)
+    assert time.monotonic() - began >= 0.2
+    node.close()
 
 
 def test_a_failure_has_the_nodes_code_and_place(node: Node, wire: Wire) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labctl.errors import InputError
-from labctl.lab.pairing import VARIABLES, PairSpec, pairs_of
+from labctl.lab.pairing import VARIABLES, PairSpec, check_variables, pairs_of
 from labctl.lab.reference import inventory_page
 
 Variables = dict[str, dict[str, Any]]
@@ -18,7 +18,10 @@ Variables = dict[str, dict[str, Any]]
 def pairs(
     hypervisors: Sequence[str], variables: Variables | None = None, observers: Sequence[str] = ()
 ) -> tuple[PairSpec, ...]:
-    return pairs_of(hypervisors, observers, variables or {}, "inventory.yml")
+    said = variables or {}
+    for host in (*hypervisors, *observers):
+        check_variables(host, said.get(host, {}), "inventory.yml")
+    return pairs_of(hypervisors, observers, said, "inventory.yml")
 
 
 def test_hosts_are_paired_two_by_two_in_their_order() -> None:
@@ -67,6 +70,14 @@ WRONG: list[tuple[Variables, str, str]] = [
     ({"b": {"labctl_migration_address": "10.0.0/24"}}, "cannot be '10.0.0/24'", "its address"),
     ({"b": {"labctl_address": "somewhere"}}, "b: labctl_address cannot be", "its address"),
     ({"b": {"labctl_user": 7}}, "b: labctl_user cannot be 7: write a name", "whom QEMU runs as"),
+    *(
+        (
+            {"b": {"labctl_patience": value}},
+            f"b: labctl_patience cannot be {value!r}: write a number from 1 to 100",
+            "how many times longer",
+        )
+        for value in (0.5, 101, "long", True, None)
+    ),
     (
         {"a": {"labctl_observer": "watchr"}},
         "a: labctl_observer watchr is no host of the group",

@@ -79,7 +79,9 @@ def ruby(script: str, *arguments: str, said: Any = None) -> str:
     return done.stdout
 
 
-def answer(name: str, number: int, interface: str = "eth1", rxe: str = "rxe\n") -> dict[str, Any]:
+def answer(
+    name: str, number: int, interface: str = "eth1", rxe: str = "rxe\n", under: str = "kvm"
+) -> dict[str, Any]:
     """What a machine of libvirt says of itself."""
     host = f"192.168.121.{number}"
     migration = f"10.77.0.{number}"
@@ -87,7 +89,7 @@ def answer(name: str, number: int, interface: str = "eth1", rxe: str = "rxe\n") 
         "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever\n"
         f"2: eth0    inet {host}/24 metric 1024 brd 192.168.121.255 scope global dynamic eth0\n"
         f"3: {interface}    inet {migration}/24 brd 10.77.0.255 scope global {interface}\n"
-        f"{KEY} root@localhost\n{rxe}"
+        f"{KEY} root@localhost\nunder {under}\n{rxe}"
     )
     return {
         "name": name, "host": host, "port": 22, "user": "vagrant", "key": f"/k/{name}",
@@ -140,6 +142,14 @@ def test_rdma_is_used_where_every_kernel_has_it_or_it_is_asked_for(tmp_path: Pat
     assert written(tmp_path, hosts, RDMA="rxe").of("h1")["rdma_provider"] == "rxe"
     both = [answer("h1", 11), answer("h2", 12)]
     assert written(tmp_path, both, RDMA="none").of("h1")["rdma_provider"] == "none"
+
+
+@pytest.mark.parametrize(("under", "patience"), [("kvm", 1), ("oracle", 1), ("qemu", 5)])
+def test_machines_that_are_emulated_are_waited_for_longer(
+    tmp_path: Path, under: str, patience: float
+) -> None:
+    hosts = [answer(name, number, under=under) for name, number in (("h1", 11), ("h2", 12))]
+    assert written(tmp_path, hosts).patience == patience
 
 
 def test_hosts_reached_through_a_port_of_this_machine_have_an_address_of_their_own(

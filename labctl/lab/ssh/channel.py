@@ -79,10 +79,13 @@ def _text(data: bytes | bytearray) -> str:
 class SshChannel:
     """A `NodeChannel` to an agent on another host."""
 
-    def __init__(self, transport: "Transport", command: str, first: bytes = b"") -> None:
+    def __init__(
+        self, transport: "Transport", command: str, first: bytes = b"", *, patience: float = 1.0
+    ) -> None:
         """`first`: sent before anything else (a password, to sudo). OSError, paramiko.SSHException."""
-        self._channel = transport.open_session(timeout=waits.CONNECT_S)
-        self._channel.settimeout(waits.SEND_S)
+        self._silence_s = waits.SILENCE_S * patience
+        self._channel = transport.open_session(timeout=waits.CONNECT_S * patience)
+        self._channel.settimeout(waits.SEND_S * patience)
         self._channel.exec_command(command)
         self._unread = bytearray()
         self._words = bytearray()
@@ -134,8 +137,8 @@ class SshChannel:
         while not self._closed.wait(_TICK_S):
             self._listen()
             now_s = time.monotonic()
-            if now_s - self._heard_s > waits.SILENCE_S:
-                self._fault = f"nothing was heard of its host for {waits.SILENCE_S:g} s"
+            if now_s - self._heard_s > self._silence_s:
+                self._fault = f"nothing was heard of its host for {self._silence_s:g} s"
                 self._channel.close()
                 return
             if now_s - said_s >= waits.ALIVE_EVERY_S:

@@ -17,13 +17,15 @@ _KEEP_ALIVE_S = 15
 """what stands between (a firewall's memory, say) sees that the connection is in use"""
 
 
-def connect(route: Route) -> "Connection":
+def connect(route: Route, patience: float = 1.0) -> "Connection":
     """Open a connection. LabError, with the mend, when it cannot be had."""
     from fabric import Config, Connection
 
+    within_s = waits.CONNECT_S * patience
+
     gateway: Connection | str | None = route.proxy_command
     if route.jump is not None:
-        gateway = connect(route.jump)
+        gateway = connect(route.jump, patience)
     connection = Connection(
         route.address,
         user=route.user,
@@ -31,17 +33,17 @@ def connect(route: Route) -> "Connection":
         # ssh itself has said what its configuration asks for.
         config=Config(overrides={"load_ssh_configs": False}),
         gateway=gateway,
-        connect_timeout=waits.CONNECT_S,
+        connect_timeout=within_s,
         connect_kwargs={
             "key_filename": [str(key) for key in route.keys],
             "password": route.password,
-            "banner_timeout": waits.CONNECT_S,
-            "auth_timeout": waits.CONNECT_S,
+            "banner_timeout": within_s,
+            "auth_timeout": within_s,
         },
     )
     _know_hosts(connection.client, route)
     try:
-        with _named(route):
+        with _named(route, within_s):
             connection.open()
             transport_of(connection).set_keepalive(_KEEP_ALIVE_S)
     except BaseException:
@@ -99,7 +101,7 @@ _KEY = "put a key there (ssh-copy-id), or name the right one: ansible_ssh_privat
 
 
 @contextmanager
-def _named(route: Route) -> Iterator[None]:
+def _named(route: Route, within_s: float) -> Iterator[None]:
     """Every way in which a connection fails, in words that say what to do."""
     from paramiko import (
         AuthenticationException,
@@ -155,7 +157,7 @@ def _named(route: Route) -> Iterator[None]:
     except TimeoutError:
         raise _fault(
             route,
-            f"{route.address} does not answer within {waits.CONNECT_S:g} s",
+            f"{route.address} does not answer within {within_s:g} s",
             _way(route),
         ) from None
     except (OSError, EOFError) as error:

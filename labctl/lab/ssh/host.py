@@ -76,8 +76,18 @@ class Sudo:
 class RemoteHost:
     """One host. Use `open` first; `close` may come at any moment, and again."""
 
-    def __init__(self, name: str, variables: Mapping[str, Any], run: str, sudo: Sudo) -> None:
+    def __init__(
+        self,
+        name: str,
+        variables: Mapping[str, Any],
+        run: str,
+        sudo: Sudo,
+        *,
+        patience: float = 1.0,
+    ) -> None:
+        """`patience`: every wait on it is so many times longer."""
         self.name = name
+        self._patience = patience
         self.variables = variables
         self.management = ""
         """the address by which SSH reached it"""
@@ -91,7 +101,7 @@ class RemoteHost:
 
     def open(self) -> None:
         """Connect; LabError names what the host lacks, with the mend."""
-        self._connection = connect(route_to(self.name, self.variables))
+        self._connection = connect(route_to(self.name, self.variables), self._patience)
         python = str(self.variables.get("ansible_python_interpreter", "auto"))
         python = "python3" if python.startswith("auto") else python
         greeting = self._greet(python)
@@ -107,12 +117,15 @@ class RemoteHost:
         """An agent on it, as a node. LabError when it cannot be started."""
         from paramiko import SSHException
 
-        command = shlex.join([*self._agent, self._run, role, f"{waits.SILENCE_S:g}"])
+        waiting = [f"{self._patience:g}", f"{waits.SILENCE_S:g}"]
+        command = shlex.join([*self._agent, self._run, role, *waiting])
+        transport = transport_of(self._open)
         try:
-            channel = SshChannel(transport_of(self._open), command, self._first)
+            channel = SshChannel(transport, command, self._first, patience=self._patience)
         except (OSError, EOFError, SSHException) as error:
             raise self._fault(f"the agent cannot be started: {error}") from None
-        return Node(self.name if role == "host" else f"{self.name} ({role})", channel)
+        name = self.name if role == "host" else f"{self.name} ({role})"
+        return Node(name, channel, self._patience)
 
     def close(self) -> None:
         """Hang up."""
@@ -181,10 +194,9 @@ class RemoteHost:
         from paramiko import SSHException
 
         transport, said = transport_of(self._open), shlex.join(command)
+        timeout_s, wait = waits.BOOTSTRAP_S * self._patience, f"`{command[0]}` there"
         try:
-            return execute(
-                transport, said, data, timeout_s=waits.BOOTSTRAP_S, wait=f"`{command[0]}` there"
-            )
+            return execute(transport, said, data, timeout_s=timeout_s, wait=wait)
         except WaitTimeout as error:
             raise self._fault(error.fault) from None
         except (OSError, EOFError, SSHException) as error:

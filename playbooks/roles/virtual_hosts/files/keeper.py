@@ -40,6 +40,7 @@ class Keeper:
         self._directory = directory
         self._tells = tells
         self._children: dict[int, str] = {}
+        self._network: Network | None = None
         # One that nobody holds would be waited for by the next that is started, and its end not be seen here.
         self._held: list[subprocess.Popen[bytes]] = []
         self._state: State = {
@@ -68,6 +69,8 @@ class Keeper:
             return 1
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if self._network is not None:
+                self._network.cut()
             for pid in self._children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -82,9 +85,9 @@ class Keeper:
             if time.monotonic() > until or os.waitpid(holder, os.WNOHANG)[0]:
                 raise Fault("no network namespace could be made")
             time.sleep(_LOOK_S)
-        network = Network(holder)
+        self._network = Network(holder)
         for at, host in enumerate(self._spec["hosts"], FIRST_HOST):
-            self._start_host(network, at, host)
+            self._start_host(self._network, at, host)
         self._tell()
 
     def _start_host(self, network: Network, at: int, host: Spec) -> None:

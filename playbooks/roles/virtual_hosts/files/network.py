@@ -23,12 +23,12 @@ class Network:
         self.number = free_number()
         self.inside = ["nsenter", f"--net=/proc/{holder}/ns/net", "--"]
         """the command prefix of what runs there"""
-        veth = f"labctl{self.number}"
+        self._veth = f"labctl{self.number}"
         run(
             "ip",
             "link",
             "add",
-            veth,
+            self._veth,
             "type",
             "veth",
             "peer",
@@ -41,8 +41,13 @@ class Network:
             self._ip("link", "add", bridge, "mtu", str(MTU), "type", "bridge")
             self._ip("link", "set", bridge, "up")
         self._ip("link", "set", "outside", "master", BRIDGES[0], "up")
-        run("ip", "address", "add", f"{self.management(1)}/24", "dev", veth)
-        run("ip", "link", "set", veth, "up")
+        run("ip", "address", "add", f"{self.management(1)}/24", "dev", self._veth)
+        run("ip", "link", "set", self._veth, "up")
+
+    def cut(self) -> None:
+        """Take away the way in at once: the kernel takes it some time after the namespace's last process."""
+        with suppress(Fault):
+            run("ip", "link", "delete", self._veth)
 
     def management(self, at: int) -> str:
         """The address of number `at`; 1 is this machine."""
