@@ -123,7 +123,7 @@ def resume(
     only: str | None = None,
     observers: Iterable[Observer] = (),
 ) -> Result:
-    """Go on with a run where it was interrupted: trials that have a result are not run again.
+    """Go on with a run where it was interrupted, on the lab that it was begun on: trials that have a result are not run again.
 
     Raises PlanChanged when the campaign or what the lab can do has changed since, unless that is accepted;
     RunNotFound, InputError, LabError.
@@ -131,7 +131,7 @@ def resume(
     with RunStore.resume(directory, Path(out)) as store:
         stored = load_run(store.path)
         campaign, old = stored.campaign, stored.plan
-        with _open(campaign, lab, store.name, share=share) as opened:
+        with _open(campaign, lab or stored.lab, store.name, share=share) as opened:
             planned = _plan(campaign, opened, quick=old.quick)
             planned = regrown(planned, campaign, old)
             # Against the merged one: a change that was accepted once is not asked about again.

@@ -107,7 +107,7 @@ def run(
     if resume and not (known or more or accept_changed_plan):
         tell("every trial has its result: nothing was run")
         raise typer.Exit(close_run(api.Result(stored.path, Summary()), settings(ctx), go_on=""))
-    may_ask(lab or campaign.lab)
+    may_ask(lab or (stored.lab if resume else campaign.lab))
     if dry_run:
         from labctl.cli.plan import ask_plan, show_plan
 

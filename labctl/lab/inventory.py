@@ -60,6 +60,12 @@ class LabSpec:
         return pairs_of(self.hypervisors, self.observers, self.variables, str(self.path))
 
     @property
+    def anywhere(self) -> str:
+        """What names it wherever one stands: a lab's name, or a whole path."""
+        named = inventories().get(self.asked) == self.path
+        return self.asked if named else str(self.path.absolute())
+
+    @property
     def patience(self) -> float:
         """How many times longer than usual its hosts are waited for: as the slowest of them needs."""
         return max(float(self.of(host).get("labctl_patience", 1)) for host in self.hosts)

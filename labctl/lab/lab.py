@@ -20,8 +20,12 @@ class Opener(Protocol):
 class Lab:
     """The pairs of a lab, opened for one run. A context manager: leaving it closes every node."""
 
-    def __init__(self, name: str, openers: Mapping[str, Opener]) -> None:
+    def __init__(
+        self, name: str, openers: Mapping[str, Opener], inventory: str | None = None
+    ) -> None:
+        """`inventory`: what finds it again; left out: its name."""
         self.name = name
+        self._inventory = inventory or name
         self._openers = openers
         self._lock = threading.Lock()
         self._closed = False
@@ -81,6 +85,7 @@ class Lab:
         """What can change a result, for `environment.json`."""
         return {
             "lab": self.name,
+            "inventory": self._inventory,
             "pairs": {
                 name: {
                     "shared_host": pair.shared_host,

@@ -37,13 +37,14 @@ def open_lab(
     spec = read_lab(lab)
     if spec.embedded:
         ask_privilege()
-        return Lab(spec.name, {"a-b": EmbeddedOpener(spec, run, share, lock, questions)})
+        opener = EmbeddedOpener(spec, run, share, lock, questions)
+        return Lab(spec.name, {"a-b": opener}, spec.anywhere)
     sudo = Sudo()
     openers = {
         pair.name: RemoteOpener(spec, pair, run, share, lock, questions, sudo)
         for pair in spec.pairs
     }
-    return Lab(spec.name, openers)
+    return Lab(spec.name, openers, spec.anywhere)
 
 
 def clean_lab(lab: str) -> list[dict[str, Any]]:

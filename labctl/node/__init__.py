@@ -24,6 +24,9 @@ over its stdin and stdout. When that channel closes it ends all that it started.
 :mod:`.link`              the link: make, measure
 :mod:`.shaping`           what leaves an interface: its rate, delay and loss
 :mod:`.interfaces`        a host's own interfaces: found, kept, set back
+:mod:`.rdma`              the RDMA port of an interface, and where QEMU listens on it
+:mod:`.rdma_counters`     what that port has carried
+:mod:`.rdma_questions`    what a QEMU says of migrations by RDMA
 :mod:`.packets`           whether packets of a size pass
 :mod:`.commands`          commands of iproute2
 :mod:`.migration`         runs a schedule on one end, without asking anybody above

@@ -132,6 +132,7 @@ def terminal_plot(frame: pd.DataFrame, *, width: int = 90, colour: bool = False)
 def _plot(frame: pd.DataFrame, metric: Metric, width: int, colour: bool) -> str:
     import plotext
 
+    frame = frame[frame["outcome"] != Outcome.UNSUPPORTED]
     cells = list(dict.fromkeys(frame.sort_values("cell")["cell"]))
     points = list(_points(frame, metric, cells))
     if not points:
@@ -153,7 +154,8 @@ def _plot(frame: pd.DataFrame, metric: Metric, width: int, colour: bool) -> str:
     low, high = _axis(figure, [x for x, _, _, _ in points])
     figure.ruler("x").lim(low, high)
     figure.ruler("y").lim(0.5, len(cells) + 0.5)
-    labels = [_label(cell) for cell in reversed(cells)]
+    carriers = dict(zip(frame["cell"], frame["transport"], strict=True))
+    labels = [_label(cell, carriers[cell]) for cell in reversed(cells)]
     figure.ruler("y").ticks(list(range(1, len(cells) + 1)), labels)
     text: str = figure.build().string(colorless=not colour)
     figure.clear()
@@ -190,8 +192,9 @@ def _axis(figure: Any, values: Iterable[float]) -> tuple[float, float]:
     return low, high
 
 
-def _label(cell: str) -> str:
-    """A cell's name; where that is too long its levels alone, which are what differs."""
+def _label(cell: str, carrier: str) -> str:
+    """A cell's name, with what carries it; where that is too long its levels alone, which are what differs."""
+    cell = cell.replace(f"transport={carrier.partition(' ')[0]}", f"transport={carrier}")
     if len(cell) > _LABEL_WIDTH:
         cell = ",".join(part.rpartition("=")[2] for part in cell.split(","))
     return cell if len(cell) <= _LABEL_WIDTH else f"{cell[: _LABEL_WIDTH - 1]}…"

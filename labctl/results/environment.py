@@ -13,6 +13,7 @@ RUN_KEYS: Final = (
     Key("controller.platform", "text", "its system"),
     Key("controller.packages.<name>", "text", "versions of labctl and of what a figure may depend on"),
     Key("lab", "text", "the lab's name"),
+    Key("inventory", "text", "what `--lab` finds it by; a run that is resumed goes on there", varies=True),
     Key("pairs.<name>.shared_host", "bool", "whether another run was on its hosts"),
 )  # fmt: skip
 END_KEYS: Final = (

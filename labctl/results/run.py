@@ -156,6 +156,11 @@ class Run:
             raise ResultsError(f"is not JSON ({error})", place=str(path)) from None
         return found if isinstance(found, dict) else {}
 
+    @property
+    def lab(self) -> str:
+        """The lab that it was begun on, as `--lab` takes it."""
+        return str(self.environment.get("inventory", self.campaign.lab))
+
     def journal(self) -> list[dict[str, Any]]:
         """What the controller did and when."""
         return read_journal(self.path / layout.JOURNAL)

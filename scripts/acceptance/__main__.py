@@ -14,8 +14,8 @@ from labctl.results import load_run
 from labctl.results.run import Run
 from scripts.acceptance import killed
 from scripts.acceptance.judged import carried, judge, rows
-from scripts.acceptance.labs import RUN_S, Lab
-from scripts.acceptance.page import ROOT, Seen, write_page
+from scripts.acceptance.labs import RUN_S, Lab, Unmet
+from scripts.acceptance.page import ROOT, Seen, write_table
 
 CAMPAIGN: Final = ROOT / "campaigns" / "transports.yaml"
 REPORT: Final = ROOT / "docs" / "transports-report.html"
@@ -26,12 +26,16 @@ SUITES: Final = ("bookworm", "trixie")
 def main() -> None:
     """See the package's docstring."""
     asked = sys.argv[1:] or list(SUITES)
-    seen = [shown(suite, first=suite == asked[0]) for suite in asked]
-    for one in seen:
-        print(f"{one.suite}: {dict(one.frame['outcome'].value_counts())}")
-    if asked == list(SUITES):
-        write_page(seen)
-        shutil.copy(seen[-1].report, REPORT)
+    for suite in asked:
+        try:
+            seen = shown(suite, first=suite == asked[0])
+        except Unmet as error:
+            sys.exit(str(error))
+        print(f"{suite}: {dict(seen.frame['outcome'].value_counts())}")
+        if suite in SUITES:
+            write_table(seen)
+        if suite == SUITES[-1]:
+            shutil.copy(seen.report, REPORT)
 
 
 def shown(suite: str, *, first: bool) -> Seen:

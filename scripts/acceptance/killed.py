@@ -60,6 +60,8 @@ def in_a_campaign(lab: Lab) -> None:
     frame = load_run("latest", out).frame()
     if list(frame["outcome"]) != ["completed", "completed"]:
         raise Unmet(f"a run that was killed and went on: {list(frame['outcome'])}")
+    if set(frame["pair"]) != {"h1-h2"}:
+        raise Unmet(f"a run that was killed went on elsewhere: {list(frame['pair'])}")
 
 
 def _provisioned(live: str) -> bool:

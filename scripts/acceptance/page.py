@@ -10,7 +10,7 @@ from scripts.acceptance.judged import rows
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "transports.md"
-BEGIN, END = "<!-- tables: made by make acceptance -->\n", "<!-- end of tables -->"
+_BEGIN, _END = "<!-- {}: made by make acceptance -->\n", "<!-- end of {} -->"
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,12 @@ class Seen:
     report: Path
 
 
-def write_page(seen: list[Seen]) -> None:
-    """Put them there."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(before + BEGIN + "".join(map(_section, seen)) + END + after)
+def write_table(seen: Seen) -> None:
+    """Put a suite's there, in the place of what it has shown before."""
+    begin, end = _BEGIN.format(seen.suite), _END.format(seen.suite)
+    before, _, rest = PAGE.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    PAGE.write_text(before + begin + _section(seen) + end + after)
 
 
 def _section(seen: Seen) -> str:

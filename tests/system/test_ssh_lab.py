@@ -244,7 +244,7 @@ def test_a_killed_controller_leaves_nothing_and_is_resumed(
     running.process.kill()
     running.process.communicate()
     nothing_left(hosts, within_s=5)
-    result = api.resume("latest", out=running.out, lab=pair)
+    result = api.resume("latest", out=running.out)
     assert result.exit_code == 0
     assert len(running.run.frame()) == 2
 

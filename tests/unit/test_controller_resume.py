@@ -137,6 +137,29 @@ def test_a_pattern_that_matches_no_trial_of_the_lab_stores_nothing(
     assert all(channel.closed for lab in fake_api for channel in lab.channels)
 
 
+def test_a_run_goes_on_on_the_lab_that_it_was_begun_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    """Results of two labs in one run would pass for one lab's."""
+    opened: list[str] = []
+
+    def open_lab(lab: str, *_arguments: Any, **_named: Any) -> FakeLab:
+        opened.append(lab)
+        return fake_lab()
+
+    monkeypatch.setattr(api, "open_lab", open_lab)
+    result = api.run(as_file(campaign(repetitions="3")), lab="far", out=tmp_path, only="0001-*")
+    stored = load_run(result.directory)
+    assert stored.environment["inventory"] == stored.environment["lab"] == "fake"
+    assert stored.campaign.lab == "local"
+    api.resume(result.directory, only="0002-*")
+    api.resume(result.directory, lab="other")
+    assert opened == ["far", "fake", "other"]
+
+    (result.directory / "environment.json").write_text("{}")
+    assert load_run(result.directory).lab == "local", "a run of before that was stored"
+
+
 def as_file(asked: Campaign) -> Campaign:
     """As short as a campaign's file may ask for."""
     timing = {"baseline": "100ms", "settle": "100ms"}

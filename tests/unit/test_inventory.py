@@ -84,6 +84,15 @@ def test_a_lab_is_as_patient_as_its_slowest_host_needs() -> None:
     assert LabSpec("x", Path("x"), ("a", "b"), said, ("o",)).patience == 5.5
 
 
+def test_a_lab_is_found_again_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_lab("local").anywhere == "local"
+    monkeypatch.chdir(tmp_path)
+    Path("hosts.yml").write_text("hypervisors: {hosts: {a: , b: }}\n")
+    assert read_lab("./hosts.yml").anywhere == str(tmp_path / "hosts.yml")
+
+
 def test_what_is_said_of_this_machine_is_checked_too(tmp_path: Path) -> None:
     path = tmp_path / "hosts.yml"
     path.write_text(

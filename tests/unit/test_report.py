@@ -368,6 +368,19 @@ def test_the_terminals_plot_fits_and_is_plain_unless_asked(run: Path) -> None:
     assert "●" in terminal_plot(frame.head(1))
 
 
+def test_the_terminals_plot_says_what_carried_and_leaves_out_what_was_not_tried(run: Path) -> None:
+    frame = load_run(run).frame().astype({"cell": str, "transport": str, "outcome": str})
+    tried, not_tried, *_ = sorted(set(frame["cell"]))
+    frame.loc[frame["cell"] == tried, ["cell", "transport"]] = [
+        "x,transport=rdma",
+        "rdma (soft-RoCE)",
+    ]
+    frame.loc[frame["cell"] == not_tried, ["cell", "outcome"]] = ["y", "unsupported"]
+    labels = [line.partition("┤")[0].strip() for line in terminal_plot(frame).splitlines()]
+    assert "x,transport=rdma (soft-RoCE)" in labels
+    assert "y" not in labels
+
+
 def test_a_terminal_shows_what_went_wrong(odd: Path) -> None:
     frame = load_run(odd).frame()
     console = Console(width=100, file=StringIO())

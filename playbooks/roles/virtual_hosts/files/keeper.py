@@ -27,6 +27,8 @@ START_S = 30.0
 FIRST_HOST = 11
 LOG = "keeper.log"
 """what the keeper and the machines' QEMUs say"""
+EMULATED = "max,la57=off"
+"""a CPU with all that QEMU can emulate, but page tables of five levels: under them guests of older versions crash now and then"""
 _LOOK_S = 0.05
 Spec = dict[str, Any]
 State = dict[str, Any]
@@ -124,9 +126,9 @@ class Keeper:
         return [
             spec["qemu"], "-name", f"labctl-{spec['name']}-{host['name']}", "-nodefaults", "-no-user-config",
             "-display", "none", "-machine", "q35", "-accel", "tcg,thread=multi" if tcg else spec["accelerator"],
-            "-cpu", "max" if tcg else "host", "-smp", str(host["cpus"]), "-m", f"{host['memory_mib']}M",
+            "-cpu", EMULATED if tcg else "host", "-smp", str(host["cpus"]), "-m", f"{host['memory_mib']}M",
             "-kernel", f"{image}/kernel", "-initrd", f"{image}/initrd",
-            "-append", "root=/dev/vda console=ttyS0 quiet net.ifnames=0 mitigations=off",
+            "-append", "root=/dev/vda console=ttyS0 quiet net.ifnames=0 mitigations=off panic=5",
             "-serial", f"file:{spec['folder']}/{host['name']}.console",
             "-drive", f"file={image}/disk.ext4,format=raw,if=virtio,snapshot=on",
             "-device", "virtio-rng-pci",
