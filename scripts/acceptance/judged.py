@@ -7,23 +7,38 @@ import pandas as pd
 
 from scripts.acceptance.labs import Unmet
 
-EXPECTED: Final[Mapping[str, frozenset[tuple[str, str]]]] = {
+Cells = frozenset[tuple[str, str]]
+
+
+def _with_postcopy(*transports: str) -> Cells:
+    return frozenset(
+        (transport, kind) for transport in transports for kind in ("postcopy", "hybrid")
+    )
+
+
+EXPECTED: Final[Mapping[str, Cells]] = {
     # QEMU 7.2 accepts it, says completed, and loses the machine.
-    "bookworm": frozenset({("rdma", "postcopy"), ("rdma", "hybrid")}),
+    "bookworm": _with_postcopy("rdma"),
     "trixie": frozenset(),
     # QEMU 11.1 refuses it by itself; what has postcopy on loses writes under TCG.
-    "trixie-backports": frozenset(
-        (transport, kind) for transport in ("tcp", "rdma") for kind in ("postcopy", "hybrid")
-    ),
+    "trixie-backports": _with_postcopy("tcp", "rdma"),
 }
-"""by suite: what its QEMU cannot do, transport and algorithm; all else must complete"""
+"""by suite: what its QEMU cannot do, transport and algorithm"""
+UNSURE: Final[Mapping[str, Cells]] = {
+    # QEMU 10.0 does it most times. It was also seen never to end, and to leave the machine on both hosts.
+    "trixie": _with_postcopy("rdma"),
+}
+"""what completes, or fails with a verdict and a reason; all else must complete"""
 
 
 def judge(suite: str, frame: pd.DataFrame) -> None:
     """Each cell is as it must be. Unmet names those that are not."""
     wrong = []
     for row in rows(frame):
-        cannot = (carried(row), row["algorithm"]) in EXPECTED[suite]
+        what = (carried(row), row["algorithm"])
+        cannot, unsure = what in EXPECTED[suite], what in UNSURE.get(suite, ())
+        if unsure and row["outcome"] == "failed" and row["verdict"] and row["reason"]:
+            continue
         if cannot and not (row["outcome"] == "unsupported" and row["rule"] and row["reason"]):
             wrong.append(f"{row['cell']}: {row['outcome']}, and this QEMU cannot do it")
         if not cannot and not (row["outcome"] == "completed" and row["memory_identical"]):

@@ -47,7 +47,7 @@ _REST_OVER_RDMA = {
     **_REST,
     "guest": {"memory": "32MiB", "working_set": "1MiB", "write_rate": "64KiB/s"},
     "link": {"bandwidth": "none", "mtu": "none"},
-    "limits": {"total_time": "300s"},
+    "limits": {"total_time": "120s"},
     "timing": {"baseline": "2s", "settle": "2s"},
     "transport": "rdma",
 }
