@@ -28,7 +28,7 @@ _TABLE = {
 _EXPENDABLE = ("stall_max_ms", "wire_per_memory")
 _PLOTS = ("blackout_ms", "total_time_ms")
 _COLOURS = ("blue", "orange", "green", "magenta", "cyan", "red")
-_LABEL_WIDTH = 34
+_LABEL_WIDTH = 44
 
 
 def results_table(frame: pd.DataFrame, *, width: int = 100) -> "Table":

@@ -49,11 +49,8 @@ def _section(seen: Seen) -> str:
     ]
     frame = seen.frame.sort_values(["transport", "pin_all", "algorithm", "write_rate", "delay"])
     for row in rows(frame):
-        outcome = (
-            f"{row['outcome']}: `{row['rule']}`"
-            if row["outcome"] == "unsupported"
-            else row["outcome"]
-        )
+        why = {"unsupported": row["rule"], "failed": row["verdict"]}.get(row["outcome"])
+        outcome = f"{row['outcome']}: `{why}`" if why else row["outcome"]
         figures = (
             ("", "", "")
             if row["outcome"] != "completed"
