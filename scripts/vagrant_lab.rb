@@ -16,9 +16,9 @@ class VagrantLab
   LAB = "192.168.56" # what VirtualBox lets a host-only network have
   # A boot sector that tells QEMU's isa-debug-exit to end: mov dx, 0x501; mov al, 0x10; out dx, al; hlt.
   SECTOR = "\xBA\x01\x05\xB0\x10\xEE\xF4".b.ljust(510, "\0".b) + "\x55\xAA".b
+  ENDED_BY_IT = 0x10 << 1 | 1
   # How many times longer than usual labctl waits for a machine that is emulated.
   PATIENCE = 5
-  ENDED_BY_IT = 0x10 << 1 | 1
 
   # What a machine is asked once it is up: its addresses, its keys, what it runs under, and whether its kernel has rxe.
   QUESTION = <<~SHELL.freeze

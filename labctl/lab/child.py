@@ -30,8 +30,7 @@ class ChildChannel:
         # -I: no surprises from the caller's environment; -B: root leaves no bytecode in a user's tree.
         if os.geteuid() != 0:
             command += ["setpriv", "--pdeathsig", "KILL", "--"]
-        command += [sys.executable, "-I", "-B", str(agent_file()), run, role]
-        command.append(f"{patience:g}")
+        command += [sys.executable, "-I", "-B", str(agent_file()), run, role, f"{patience:g}"]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the channel
         self._send_lock = threading.Lock()
         try:

@@ -25,8 +25,7 @@ EXPECTED: Final[Mapping[str, Cells]] = {
 }
 """by suite: what its QEMU cannot do, transport and algorithm"""
 UNSURE: Final[Mapping[str, Cells]] = {
-    # QEMU 10.0 does it most times. A hybrid that had sent all before it switched was also seen to leave the machine on both
-    # hosts, and a postcopy never to end.
+    # QEMU 10.0 does it most times. It was also seen to leave the machine on both hosts, and never to end.
     "trixie": _with_postcopy("rdma"),
 }
 """what completes, or fails with a verdict and a reason; all else must complete"""

@@ -22,7 +22,6 @@ def connect(route: Route, patience: float = 1.0) -> "Connection":
     from fabric import Config, Connection
 
     within_s = waits.CONNECT_S * patience
-
     gateway: Connection | str | None = route.proxy_command
     if route.jump is not None:
         gateway = connect(route.jump, patience)

@@ -20,7 +20,12 @@ class Fault(Exception):  # noqa: N818 - named for what it is
 
 def run(*command: str) -> str:
     """What a program prints. Fault when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=COMMAND_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Fault(f"{' '.join(command)}: took longer than {COMMAND_S:g} s") from None
     if done.returncode != 0:
         raise Fault(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout
