@@ -95,7 +95,7 @@ FAULTS: Final = (
 # Words of Ansible's that say nothing to whoever reads the fault.
 _WRAPPING = re.compile(
     r"Task failed: |Action failed: |Module failed: |"
-    r'Data could not be sent to remote host "[^"]*"\. Make sure this host can be reached over ssh: |'
+    r"Data could not be sent to remote host \S+\. Make sure this host can be reached over (?i:ssh): |"
     r"Failed to connect to the host via ssh: |The following modules failed to execute: [\w.]+\. |"
     r"Module result deserialization failed: No start of json char found "
 )

@@ -28,7 +28,12 @@ class Process:
 
     @property
     def is_agent(self) -> bool:
-        return any(AGENT_FILE in argument for argument in self.argv)
+        return self._agent_file is not None
+
+    @property
+    def _agent_file(self) -> int | None:
+        """Where it stands in the command line; what follows is RUN ROLE and how long it waits."""
+        return next((at for at, argument in enumerate(self.argv) if AGENT_FILE in argument), None)
 
     @property
     def is_qemu(self) -> bool:
@@ -40,7 +45,8 @@ class Process:
         if self.is_qemu:
             name = self.argv[self.argv.index("-name") + 1]
             return name.removeprefix("guest=labctl-").partition(",")[0]
-        return self.argv[-1]
+        assert self._agent_file is not None, f"neither an agent nor a QEMU: {self.argv}"
+        return self.argv[self._agent_file + 2]
 
     @property
     def network(self) -> str:

@@ -62,7 +62,13 @@ def test_what_nobody_knows_is_passed_on() -> None:
     event = TaskEvent(
         "h1", "Look", None, "unreachable", "Task failed: kex_exchange: Connection reset"
     )
-    assert explain(event) == ("kex_exchange: Connection reset", "check the way to it: ssh h1 true")
+    way = "check the way to it: ssh h1 true"
+    assert explain(event) == ("kex_exchange: Connection reset", way)
+    wrapped = (
+        "Data could not be sent to remote host 'h1'. Make sure this host can be reached over SSH: "
+    )
+    event = TaskEvent("h1", "Look", None, "unreachable", f"{wrapped}[Errno 32] Broken pipe")
+    assert explain(event) == ("[Errno 32] Broken pipe", way)
 
 
 def test_a_long_message_is_kept_and_shown_short() -> None:
