@@ -84,7 +84,7 @@ def _check_pair(spec: LabSpec, sudo: Sudo, pair: PairSpec) -> list[Finding]:
 
 def _check_host(spec: LabSpec, sudo: Sudo, name: str) -> list[Finding]:
     """A host as far as it goes: whether it is reached, and what it lacks."""
-    host = RemoteHost(name, spec.of(name), _run_name(), sudo, patience=spec.patience)
+    host = RemoteHost(name, spec, _run_name(), sudo)
     try:
         host.open()
         found = [Finding(name, True, "reached, with Python and root")]

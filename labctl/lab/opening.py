@@ -60,7 +60,7 @@ def clean_lab(lab: str) -> list[dict[str, Any]]:
 
 
 def _clean_host(spec: LabSpec, sudo: Sudo, name: str) -> tuple[str, list[dict[str, Any]]]:
-    host = RemoteHost(name, spec.of(name), "clean", sudo, patience=spec.patience)
+    host = RemoteHost(name, spec, "clean", sudo)
     try:
         host.open()
         return name, _clean(host.start("host"))

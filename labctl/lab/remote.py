@@ -131,8 +131,7 @@ class _Opening:
         )
 
     def _host(self, name: str) -> RemoteHost:
-        spec = self.of.spec
-        host = RemoteHost(name, spec.of(name), self.of.run, self.of.sudo, patience=spec.patience)
+        host = RemoteHost(name, self.of.spec, self.of.run, self.of.sudo)
         self.hosts.append(host)
         host.open()
         return host

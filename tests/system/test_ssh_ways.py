@@ -36,7 +36,7 @@ def spoilt(tmp_path: Path) -> Iterator[Hosts]:
 
 def reached(inventory: Path, name: str = "h1") -> RemoteHost:
     """A host of an inventory, opened and closed again."""
-    host = RemoteHost(name, read_lab(str(inventory)).of(name), "ways", Sudo())
+    host = RemoteHost(name, read_lab(str(inventory)), "ways", Sudo())
     try:
         host.open()
     finally:
@@ -67,7 +67,7 @@ def test_the_agent_is_sent_once_a_version(hosts: Hosts, user: str) -> None:
 
 def test_a_node_acts_as_root(hosts: Hosts) -> None:
     inventory = hosts.write_inventory("lab.yml", user="lab")
-    host = RemoteHost("h1", read_lab(str(inventory)).of("h1"), "ways", Sudo())
+    host = RemoteHost("h1", read_lab(str(inventory)), "ways", Sudo())
     host.open()
     node = host.start("host")
     hello = node.call("hello", lock=True, share=False, user="somebody")
@@ -113,7 +113,7 @@ def test_sudo_takes_the_inventorys_password(spoilt: Hosts) -> None:
     faults.ask_for_password(spoilt["h1"])
     password = {"h1": {"ansible_become_password": faults.PASSWORD}}
     inventory = spoilt.write_inventory("right.yml", user="lab", variables=password)
-    host = RemoteHost("h1", read_lab(str(inventory)).of("h1"), "ways", Sudo())
+    host = RemoteHost("h1", read_lab(str(inventory)), "ways", Sudo())
     host.open()
     node = host.start("host")
     assert node.call("alive")["anchor"]

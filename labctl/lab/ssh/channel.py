@@ -6,7 +6,8 @@ between. A network can swallow the end of either side, so both say now and then 
 
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,17 @@ _ALIVE = encode({"id": 0, "do": "alive", "with": {}})
 """a request whose answer nobody waits for"""
 
 
+@contextmanager
+def _lost_is_os_error() -> Iterator[None]:
+    """What paramiko says of a connection that is gone depends on what it was at: an EOFError where it sent, say."""
+    from paramiko import SSHException
+
+    try:
+        yield
+    except (EOFError, SSHException) as error:
+        raise ConnectionError(str(error) or "it has ended") from None
+
+
 @dataclass(frozen=True)
 class Done:
     """How a program ended."""
@@ -34,12 +46,13 @@ class Done:
     """what it printed to stderr"""
 
 
+@_lost_is_os_error()
 def execute(
     transport: "Transport", command: str, data: bytes = b"", *, timeout_s: float, wait: str
 ) -> Done:
     """Run a program to its end, with `data` as its stdin.
 
-    Raises WaitTimeout (`wait`), OSError or paramiko.SSHException when the connection is lost.
+    Raises WaitTimeout (`wait`), or OSError when the connection is lost.
     """
     deadline = time.monotonic() + timeout_s
     channel = transport.open_session(timeout=timeout_s)
@@ -79,10 +92,11 @@ def _text(data: bytes | bytearray) -> str:
 class SshChannel:
     """A `NodeChannel` to an agent on another host."""
 
+    @_lost_is_os_error()
     def __init__(
         self, transport: "Transport", command: str, first: bytes = b"", *, patience: float = 1.0
     ) -> None:
-        """`first`: sent before anything else (a password, to sudo). OSError, paramiko.SSHException."""
+        """`first`: sent before anything else (a password, to sudo). OSError when the connection is lost."""
         self._silence_s = waits.SILENCE_S * patience
         self._channel = transport.open_session(timeout=waits.CONNECT_S * patience)
         self._channel.settimeout(waits.SEND_S * patience)
@@ -98,6 +112,7 @@ class SshChannel:
         self._watch = threading.Thread(target=self._keep_alive, name="ssh-alive", daemon=True)
         self._watch.start()
 
+    @_lost_is_os_error()
     def send(self, line: bytes) -> None:
         """Send one line. OSError when the channel is closed, or takes no more."""
         with self._send_lock:
@@ -123,7 +138,8 @@ class SshChannel:
     def _receive(self) -> bytes:
         while True:
             try:
-                heard = self._channel.recv(_RECEIVE_BYTES)
+                with _lost_is_os_error():
+                    heard = self._channel.recv(_RECEIVE_BYTES)
             except TimeoutError:
                 continue  # the watch ends a channel that is silent
             except OSError:
@@ -139,7 +155,7 @@ class SshChannel:
             now_s = time.monotonic()
             if now_s - self._heard_s > self._silence_s:
                 self._fault = f"nothing was heard of its host for {self._silence_s:g} s"
-                self._channel.close()
+                self._hang_up()
                 return
             if now_s - said_s >= waits.ALIVE_EVERY_S:
                 said_s = now_s
@@ -148,7 +164,7 @@ class SshChannel:
 
     def _listen(self) -> None:
         """Take what it complains of: what stands unread would stop it."""
-        with suppress(OSError):
+        with suppress(OSError), _lost_is_os_error():
             while self._channel.recv_stderr_ready():
                 self._words += self._channel.recv_stderr(_RECEIVE_BYTES)
                 del self._words[:-_LAST_WORDS_BYTES]
@@ -159,7 +175,7 @@ class SshChannel:
             if self._closed.is_set():
                 return
             self._closed.set()
-            with suppress(OSError, EOFError):
+            with suppress(OSError), _lost_is_os_error():
                 self._channel.shutdown_write()
         transport = self._channel.get_transport()
         deadline = time.monotonic() + timeout_s
@@ -168,7 +184,10 @@ class SshChannel:
             if self._channel.status_event.wait(0.02) or self._channel.closed:
                 break
         self._listen()
-        with suppress(OSError, EOFError):
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError), _lost_is_os_error():
             self._channel.close()
 
     def last_words(self) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from labctl.errors import LabError, WaitTimeout
 from labctl.lab import waits
 from labctl.lab.agentfile import agent_file
+from labctl.lab.inventory import LabSpec
 from labctl.lab.node import Node
 from labctl.lab.ssh.channel import Done, SshChannel, execute
 from labctl.lab.ssh.connecting import connect, hang_up, transport_of
@@ -76,19 +77,10 @@ class Sudo:
 class RemoteHost:
     """One host. Use `open` first; `close` may come at any moment, and again."""
 
-    def __init__(
-        self,
-        name: str,
-        variables: Mapping[str, Any],
-        run: str,
-        sudo: Sudo,
-        *,
-        patience: float = 1.0,
-    ) -> None:
-        """`patience`: every wait on it is so many times longer."""
+    def __init__(self, name: str, lab: LabSpec, run: str, sudo: Sudo) -> None:
         self.name = name
-        self._patience = patience
-        self.variables = variables
+        self._patience = lab.patience
+        self.variables = lab.of(name)
         self.management = ""
         """the address by which SSH reached it"""
         self.sent_bytes = 0
@@ -115,14 +107,12 @@ class RemoteHost:
 
     def start(self, role: str) -> Node:
         """An agent on it, as a node. LabError when it cannot be started."""
-        from paramiko import SSHException
-
         waiting = [f"{self._patience:g}", f"{waits.SILENCE_S:g}"]
         command = shlex.join([*self._agent, self._run, role, *waiting])
         transport = transport_of(self._open)
         try:
             channel = SshChannel(transport, command, self._first, patience=self._patience)
-        except (OSError, EOFError, SSHException) as error:
+        except OSError as error:
             raise self._fault(f"the agent cannot be started: {error}") from None
         name = self.name if role == "host" else f"{self.name} ({role})"
         return Node(name, channel, self._patience)
@@ -191,15 +181,13 @@ class RemoteHost:
         self.sent_bytes += len(data)
 
     def _execute(self, command: list[str], data: bytes = b"") -> Done:
-        from paramiko import SSHException
-
         transport, said = transport_of(self._open), shlex.join(command)
         timeout_s, wait = waits.BOOTSTRAP_S * self._patience, f"`{command[0]}` there"
         try:
             return execute(transport, said, data, timeout_s=timeout_s, wait=wait)
         except WaitTimeout as error:
             raise self._fault(error.fault) from None
-        except (OSError, EOFError, SSHException) as error:
+        except OSError as error:
             raise self._fault(f"the connection was lost: {error}") from None
 
     def _fault(self, fault: str, mend: str | None = None) -> LabError:
