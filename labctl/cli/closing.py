@@ -60,11 +60,10 @@ def close_run(result: "Result", settings: Settings, *, go_on: str) -> int:
     return 1 if cut_short or frame["outcome"].isin(BAD).any() else 0
 
 
-def resume_command(run: str, out_dir: Path, lab: str | None = None) -> str:
-    """What goes on with a run."""
+def resume_command(run: str, out_dir: Path) -> str:
+    """What goes on with a run, on its own lab."""
     words: list[str | Path] = ["labctl", "run", "--resume", run]
     words += ["--out", out_dir] if out_dir != DEFAULT_OUT else []
-    words += ["--lab", lab] if lab else []
     return as_typed(*words)
 
 

@@ -106,4 +106,4 @@ def _run(
     cells = [cell.name for cell in make_plan(campaign, quick=quick).cells]
     starting = partial(api.run, campaign, quick=quick, out=out, lab=lab)
     watched = Watched(metrics="0", remote_write=server.write_url)
-    return conduct(starting, cells, settings(ctx), out=out, lab=lab, watched=watched)
+    return conduct(starting, cells, settings(ctx), out=out, watched=watched)

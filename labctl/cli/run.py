@@ -123,7 +123,7 @@ def run(
     cells = [cell.name for cell in plan.cells]
     starting = partial(start, out=out, **options)
     watched = Watched(metrics, remote_write)
-    raise typer.Exit(conduct(starting, cells, settings(ctx), out=out, lab=lab, watched=watched))
+    raise typer.Exit(conduct(starting, cells, settings(ctx), out=out, watched=watched))
 
 
 def _refuse(given: bool, option: str, why: str) -> None:

@@ -36,7 +36,6 @@ def conduct(
     settings: Settings,
     *,
     out: Path,
-    lab: str | None,
     watched: Watched,
 ) -> int:
     """Start a run with its observers, and see it to its end; the exit status.
@@ -56,16 +55,15 @@ def conduct(
         if begun.name is None:
             complain("interrupted before the first trial; nothing was stored", bare=True)
         else:
-            again = resume_command(begun.name, out, lab)
+            again = resume_command(begun.name, out)
             complain(f"interrupted\n  to go on: {again}", bare=True)
         return INTERRUPTED
     except LabctlError as error:
         if begun.name is not None:
-            error.mend = (
-                f"{error.mend or 'see above'}; to go on: {resume_command(begun.name, out, lab)}"
-            )
+            again = resume_command(begun.name, out)
+            error.mend = f"{error.mend or 'see above'}; to go on: {again}"
         raise
-    return close_run(result, settings, go_on=resume_command(result.directory.name, out, lab))
+    return close_run(result, settings, go_on=resume_command(result.directory.name, out))
 
 
 @contextmanager
