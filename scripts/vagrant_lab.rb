@@ -17,8 +17,9 @@ class VagrantLab
   # A boot sector that tells QEMU's isa-debug-exit to end: mov dx, 0x501; mov al, 0x10; out dx, al; hlt.
   SECTOR = "\xBA\x01\x05\xB0\x10\xEE\xF4".b.ljust(510, "\0".b) + "\x55\xAA".b
   ENDED_BY_IT = 0x10 << 1 | 1
-  # How many times longer than usual labctl waits for a machine that is emulated.
-  PATIENCE = 5
+  # Of machines that are emulated: how many times longer than usual labctl waits for them, and how often Prometheus asks them.
+  EMULATED = { "labctl_patience" => 5 }.freeze
+  WATCHING_EMULATED = { "prometheus_node_interval" => "15s" }.freeze
 
   # What a machine is asked once it is up: its addresses, its keys, what it runs under, and whether its kernel has rxe.
   QUESTION = <<~SHELL.freeze
@@ -116,11 +117,12 @@ class VagrantLab
   def self.inventory(answers, known_hosts, rdma = nil)
     hosts, watching = answers.partition { |each| each["migration_address"] }
     rdma ||= hosts.all? { |each| each["said"].match?(/^rxe$/) } ? "rxe" : "none"
-    of_hosts = { "rdma_provider" => rdma }
-    of_hosts["labctl_patience"] = PATIENCE if hosts.any? { |each| each["said"].match?(/^under qemu$/) }
-    groups = { "hypervisors" => { "hosts" => hosts.to_h { |each| [each["name"], hypervisor(each)] }, "vars" => of_hosts } }
+    emulated = hosts.any? { |each| each["said"].match?(/^under qemu$/) }
+    groups = { "hypervisors" => { "hosts" => hosts.to_h { |each| [each["name"], hypervisor(each)] },
+                                  "vars" => { "rdma_provider" => rdma, **(emulated ? EMULATED : {}) } } }
     unless watching.empty?
-      groups["monitoring"] = { "hosts" => watching.to_h { |each| [each["name"], watcher(each)] } }
+      groups["monitoring"] = { "hosts" => watching.to_h { |each| [each["name"], watcher(each)] },
+                               **(emulated ? { "vars" => WATCHING_EMULATED } : {}) }
     end
     vars = { "ansible_python_interpreter" => "/usr/bin/python3",
              "ansible_ssh_common_args" =>

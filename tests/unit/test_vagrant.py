@@ -144,12 +144,17 @@ def test_rdma_is_used_where_every_kernel_has_it_or_it_is_asked_for(tmp_path: Pat
     assert written(tmp_path, both, RDMA="none").of("h1")["rdma_provider"] == "none"
 
 
-@pytest.mark.parametrize(("under", "patience"), [("kvm", 1), ("oracle", 1), ("qemu", 5)])
-def test_machines_that_are_emulated_are_waited_for_longer(
-    tmp_path: Path, under: str, patience: float
+@pytest.mark.parametrize(
+    ("under", "patience", "asked_every"),
+    [("kvm", 1, None), ("oracle", 1, None), ("qemu", 5, "15s")],
+)
+def test_machines_that_are_emulated_are_waited_for_longer_and_asked_less_often(
+    tmp_path: Path, under: str, patience: float, asked_every: str | None
 ) -> None:
     hosts = [answer(name, number, under=under) for name, number in (("h1", 11), ("h2", 12))]
-    assert written(tmp_path, hosts).patience == patience
+    spec = written(tmp_path, [*hosts, watcher()])
+    assert spec.patience == patience
+    assert spec.of("watch").get("prometheus_node_interval") == asked_every
 
 
 def test_hosts_reached_through_a_port_of_this_machine_have_an_address_of_their_own(
