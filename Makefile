@@ -25,6 +25,8 @@ PLAY = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && ANSIBLE_HOME="$$home
   ANSIBLE_DISPLAY_OK_HOSTS=0 ANSIBLE_DISPLAY_SKIPPED_HOSTS=0 ANSIBLE_NOCOLOR=1 \
   ansible-playbook -i inventory/local $(1) >"$$home/log" || { cat "$$home/log" >&2; exit 1; }
 export PATH := $(abspath $(BIN)):$(PATH):/usr/sbin:/sbin
+# Packages are compiled when they are first imported; where that may not be kept, each start of labctl takes seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 COMMA := ,
 MAKEFLAGS += --no-print-directory
