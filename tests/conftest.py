@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling, Scheduling
+from xdist.workermanage import WorkerController
 
 from tests.hosts.needs import missing_hosts
 
@@ -39,42 +40,65 @@ def missing_qemu() -> str | None:
 REQUIREMENTS = {"root": missing_privilege, "qemu": missing_qemu, "hosts": missing_hosts}
 
 
-ON_HOSTS_OF_THEIR_OWN = tuple(
-    f"tests/system/test_{name}.py"
-    for name in ("roles_site", "roles_hosts", "monitoring_hosts", "provision_faults")
-)
-"""tests that set up hosts which they made, and measure no times: they need not be alone, only one after the other. Not more
-of them than are surely over before the unit tests are
+CHAINS: dict[str, tuple[str, ...]] = {
+    "hosts": ("roles_site", "roles_hosts", "monitoring_hosts", "provision_faults"),
+    "beside": ("kill", "roles_network", "provision_local", "ssh_ways", "cli_run", "wheel_real"),
+}
+"""System tests that measure no times, and so need not be alone: those of a chain run one after the other, chains and unit tests
+side by side. No two chains may want the same of the machine: the first has hosts of its own, which it sets up; the second also
+uses the embedded lab, and the machine's packages.
 """
+ALONE = "alone"
+"""the chain of all other system tests: nothing else runs meanwhile"""
+_CHAIN_OF = {f"test_{name}.py": chain for chain, names in CHAINS.items() for name in names}
 
 
 def scope_of(nodeid: str) -> str:
     """What a test runs in a row with, on one worker: `unit` for those that need not."""
-    if nodeid.startswith("tests/unit/"):
+    file = nodeid.partition("::")[0]
+    if not file.startswith("tests/system/"):
         return "unit"
-    return "hosts" if nodeid.startswith(ON_HOSTS_OF_THEIR_OWN) else "machine"
+    return _CHAIN_OF.get(file.rpartition("/")[2], ALONE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that may need the machine's own network or QEMU come last, when other workers have nothing left to do; the longest
-    come first, so that none of them still runs then.
-    """
+    """Chains first, as nothing is longer, then what is slow; last what must be alone."""
 
     def place(item: pytest.Item) -> int:
         scope = scope_of(item.nodeid)
         if scope == "unit":
             return 1 if item.get_closest_marker("slow") else 2
-        return 0 if scope == "hosts" else 3
+        return 3 if scope == ALONE else 0
 
     items.sort(key=place)
 
 
 class OneAfterTheOther(LoadScopeScheduling):  # type: ignore[misc]
-    """Unit tests go to whichever worker is free; of the others, each kind all to one."""
+    """Unit tests go to whichever worker is free, a chain to one worker; what must be alone to the last that is left, when all
+    others have ended.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         scope = scope_of(nodeid)
         return nodeid if scope == "unit" else scope
+
+    def _reschedule(self, node: WorkerController) -> None:
+        if next(iter(self.workqueue), None) != ALONE:
+            super()._reschedule(node)
+        elif node.shutting_down:
+            return
+        elif sum(not other.shutting_down for other in self.nodes) > 1:
+            node.shutdown()  # it ends when it has run what it has
+        elif len(self.nodes) == 1:
+            super()._reschedule(node)
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """A worker has ended: the last one may go on."""
+        crashed: str | None = super().remove_node(node)
+        if self.collection is not None:
+            for other in self.nodes:
+                self._reschedule(other)
+        return crashed
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
