@@ -110,10 +110,11 @@ def settings(ctx: typer.Context) -> Settings:
 
 def may_ask(lab: str) -> None:
     """Ask for what a lab needs of a person, while nothing is shown yet. Raises InputError, LabError."""
-    from labctl.lab.child import ask_privilege
+    from labctl.lab.child import ask_privilege, has_privilege
     from labctl.lab.inventory import read_lab
 
-    if read_lab(lab).embedded:
+    # To read a lab takes Ansible a second, and whoever opens it reads it again.
+    if not has_privilege() and read_lab(lab).embedded:
         ask_privilege()
 
 

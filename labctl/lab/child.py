@@ -128,18 +128,25 @@ def privilege() -> list[str]:
     return [] if os.geteuid() == 0 else ["sudo", "-n", "--"]
 
 
+def has_privilege() -> bool:
+    """Whether this user is root, or becomes it without a question."""
+    if os.geteuid() == 0:
+        return True
+    if shutil.which("sudo") is None:
+        return False
+    asked = subprocess.run(
+        ["sudo", "-n", "true"], capture_output=True, check=False, timeout=waits.SUDO_S
+    )
+    return asked.returncode == 0
+
+
 def ask_privilege() -> None:
     """Ask for sudo's password once, before anything is shown. LabError when root cannot be had."""
-    if os.geteuid() == 0:
+    if has_privilege():
         return
     mend = "run as root, or as a user who may sudo"
     if shutil.which("sudo") is None:
         raise LabError("network namespaces need root, and there is no sudo", mend=mend)
-    quiet = subprocess.run(
-        ["sudo", "-n", "true"], capture_output=True, check=False, timeout=waits.SUDO_S
-    )
-    if quiet.returncode == 0:
-        return
     if not sys.stdin.isatty():
         raise LabError("network namespaces need root, and sudo wants a password", mend=mend)
     try:
