@@ -58,7 +58,7 @@ def measure(tell: Tell) -> Iterator[Row]:
 
 
 def rows(tell: Tell, draws: int, bootstraps: int) -> Iterator[Row]:
-    """The table, from so many draws each."""
+    """The table, from so many draws each; without the bootstraps, which are there to be compared with, when those are none."""
     kinds: tuple[tuple[str, str, Callable[[Law, int, np.random.Generator], float], int, Limit | None], ...] = (
         ("median", "the median", _of_median, draws, LIMIT),
         ("paired", "a ratio, cells of one run", _of_ratio(paired=True), draws, LIMIT),
@@ -68,6 +68,8 @@ def rows(tell: Tell, draws: int, bootstraps: int) -> Iterator[Row]:
         ("two-bootstraps", "the ratio of two medians, had it been the bootstrap's by block", _of_two_bootstraps, bootstraps, None),
     )  # fmt: skip
     for place, (name, what, covers, times, limit) in enumerate(kinds):
+        if not times:
+            continue
         tell(what, place / (len(kinds) + 1))
         yield _row(name, what, covers, times, limit)
     tell("shares", len(kinds) / (len(kinds) + 1))

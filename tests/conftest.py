@@ -49,16 +49,15 @@ side by side. No two chains may want the same of the machine: the first has host
 uses the embedded lab, and the machine's packages.
 """
 ALONE = "alone"
-"""the chain of all other system tests: nothing else runs meanwhile"""
+"""the chain of all others that are no unit tests: nothing else runs meanwhile"""
 _CHAIN_OF = {f"test_{name}.py": chain for chain, names in CHAINS.items() for name in names}
 
 
 def scope_of(nodeid: str) -> str:
     """What a test runs in a row with, on one worker: `unit` for those that need not."""
-    file = nodeid.partition("::")[0]
-    if not file.startswith("tests/system/"):
+    if nodeid.startswith("tests/unit/"):
         return "unit"
-    return _CHAIN_OF.get(file.rpartition("/")[2], ALONE)
+    return _CHAIN_OF.get(nodeid.partition("::")[0].rpartition("/")[2], ALONE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,8 @@
 import random
 import re
 from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 from labctl.campaign.tree import MAX_DEPTH, read_tree
@@ -150,7 +152,7 @@ def _bomb(rng: random.Random, text: str) -> str:
 def _structure(rng: random.Random, text: str) -> str:
     """Keys missing, extra, doubled or in the wrong place; values of the wrong kind."""
     try:
-        data: Any = read_tree(text, "").data
+        data: Any = deepcopy(_read(text))
     except Exception:  # noqa: BLE001 - it had an accident before
         return text
     places = list(_mappings(data))
@@ -170,6 +172,12 @@ def _structure(rng: random.Random, text: str) -> str:
     else:
         return _flow(data) + f"\n{key}: x\n"
     return "".join(f"{name}: {_flow(value)}\n" for name, value in data.items())
+
+
+@lru_cache
+def _read(text: str) -> Any:
+    """What a file says. Many are made of one, and to read one takes longest."""
+    return read_tree(text, "").data
 
 
 def _mappings(data: Any) -> Iterator[dict[str, Any]]:
