@@ -79,7 +79,7 @@ class Said:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in; sudo is never asked."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("labctl.lab.child.ask_privilege", lambda: None)
+    monkeypatch.setattr("labctl.lab.child.has_privilege", lambda: True)
     for module in ("lab", "virtual"):
         monkeypatch.setattr(f"labctl.cli.{module}.sudo_password", lambda: None)
     for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
