@@ -12,9 +12,9 @@ _LOOK = r"""
 section() { sed "s|^|$1: |"; }
 dpkg-query --show --showformat='${Package} ${db:Status-Abbrev} ${Version}\n' | section package
 apt-mark showmanual | section asked-for
-find /etc /opt /root /home /usr/local /srv -xdev ! -type f ! -path '*/.cache*' -printf '%p %M %u %g %l\n' | section file
-find /etc /opt /root /home /usr/local /srv -xdev -type f ! -name '*-' -printf '%p %M %u %g\n' | section file
-find /etc /opt /root /home /usr/local /srv -xdev -type f ! -name '*-' -exec sha256sum {} + | section content
+kept="/etc /opt /root /home /usr/local /srv"
+find $kept -xdev \( -type f ! -name '*-' -o ! -type f ! -path '*/.cache*' \) -printf '%p %M %u %g %l\n' | section file
+find $kept -xdev -type f ! -name '*-' -exec sha256sum {} + | section content
 find /var/lib /var/cache /var/spool -xdev -printf '%p %M %u %g\n' | grep -vE '/(dpkg|apt|systemd|debconf|ucf|chrony)/' | section file
 cat /etc/passwd /etc/group /etc/shadow /etc/gshadow | section account
 systemctl list-unit-files --no-pager --no-legend | section unit

@@ -67,7 +67,7 @@ def test_what_must_be_alone_is(tmp_path: Path, workers: int) -> None:
         Ran(scope_of(nodeid), float(began), float(ended))
         for nodeid, began, ended in map(str.split, log.read_text().splitlines())
     ]
-    by = {scope: [one for one in ran if one.scope == scope] for scope in (*CHAINS, ALONE, "unit")}
+    by = {scope: [one for one in ran if one.scope == scope] for scope in (*CHAINS, ALONE)}
     for one in by[ALONE]:
         assert not any(one.overlaps(other) for other in ran if other is not one)
     for chain in CHAINS:
