@@ -208,13 +208,20 @@ class Seen:
             found = [event for event in found if (event.get("data") or {}).get("status") == status]
         return [t_ns for event in found if (t_ns := self.event_ns(event)) is not None]
 
-    @cached_property
+    @property
     def replies(self) -> pd.DataFrame:
         """The source's replies to query-migrate, in order."""
         return self.sampled("migrate", "source")
 
     def sampled(self, kind: str, side: Side) -> pd.DataFrame:
-        """The samples of one kind and side, in order, with times on the observer's clock."""
+        """The samples of one kind and side, in order, with times on the observer's clock. To be read only: it is shared."""
+        key = f"samples: {kind} of {side}"
+        if key not in self.memo:
+            self.memo[key] = self._sampled(kind, side)
+        found: pd.DataFrame = self.memo[key]
+        return found
+
+    def _sampled(self, kind: str, side: Side) -> pd.DataFrame:
         shift = self.shift_ns(side)
         if self.samples.empty or shift is None:
             return self.samples.head(0)
