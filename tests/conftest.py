@@ -39,8 +39,11 @@ REQUIREMENTS = {"root": missing_privilege, "qemu": missing_qemu, "hosts": missin
 
 
 CHAINS: dict[str, tuple[str, ...]] = {
-    "hosts": ("roles_site", "roles_hosts", "monitoring_hosts", "provision_faults"),
-    "beside": ("kill", "roles_network", "provision_local", "ssh_ways", "cli_run", "wheel_real"),
+    "hosts": ("roles_site", "roles_hosts", "monitoring_hosts", "provision_faults", "ssh_faults"),
+    "beside": (
+        *("kill", "roles_network", "provision_local", "ssh_ways", "cli_run", "wheel_real"),
+        *("lock", "leftovers", "outages", "pairs_real"),
+    ),
 }
 """System tests that measure no times, and so need not be alone: those of a chain run one after the other, chains and unit tests
 side by side. No two chains may want the same of the machine: the first has hosts of its own, which it sets up; the second also

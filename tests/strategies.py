@@ -4,6 +4,7 @@ import math
 import re
 import string
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -139,11 +140,17 @@ _SWITCHES = [name for name, factor in FACTORS.items() if factor.inside == "switc
 _KINDS = ["stop_and_copy", "precopy", "postcopy", "hybrid"]
 
 
-@st.composite
-def levels_of(draw: st.DrawFn, name: str, variants: list[str]) -> list[str]:
+def _some(level: st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]:
+    """One to three different levels."""
+    return st.lists(level, min_size=1, max_size=3, unique=True)
+
+
+_SOME = {name: _some(level) for name, level in LEVELS.items()}
+
+
+def levels_of(name: str, variants: list[str]) -> st.SearchStrategy[list[str]]:
     """One to three different levels of a factor."""
-    level = st.sampled_from(variants) if name == "algorithm" else LEVELS[name]
-    return draw(st.lists(level, min_size=1, max_size=3, unique=True))
+    return _some(st.sampled_from(variants)) if name == "algorithm" else _SOME[name]
 
 
 @st.composite
@@ -203,50 +210,25 @@ qemus = st.dictionaries(
 """Names for paths of QEMUs."""
 
 
-@st.composite
-def campaign_data(draw: st.DrawFn) -> dict[str, Any]:
-    """The plain data of a legal campaign file."""
-    names = st.lists(st.sampled_from(["algorithm", *LEVELS]), unique=True, max_size=4)
-    factors = draw(names)
-    forms = [name for name in factors if name in _SWITCHES]
-    factors = [name for name in factors if name not in forms[1:]]
-    options: dict[str, st.SearchStrategy[Any]] = {name: LEVELS[name] for name in _OPTIONS}
-    if not forms:
-        options["switch"] = switches()
-    algorithms: dict[str, dict[str, Any]] = draw(
-        st.dictionaries(
-            variant_names,
-            st.fixed_dictionaries(
-                {"kind": st.sampled_from(_KINDS)},
-                # An option that the matrix varies is not a variant's to set.
-                optional={name: level for name, level in options.items() if name not in factors},
-            ),
-            max_size=2,
-        )
-    )
-    variants = [*_KINDS, *algorithms]
-    matrix = {name: draw(levels_of(name, variants)) for name in factors}
-    memory_mib = draw(st.integers(32, 8192))
-    pages = working_set_room(memory_mib * MIB) // PAGE_BYTES
-    working_set = format_size(draw(st.integers(1, pages)) * PAGE_BYTES)
-    data: dict[str, Any] = {
-        "name": draw(campaign_names),
-        "guest": draw(
-            section(
-                "guest",
-                memory=st.just(format_size(memory_mib * MIB)),
-                working_set=st.just(working_set),
-            )
-        ),
-        "link": draw(section("link", bandwidth=LEVELS["bandwidth"])),
-        "algorithms": algorithms,
-        "matrix": matrix,
-        "exclude": [],
-        "include": [],
+@cache
+def _algorithms(varied: frozenset[str]) -> st.SearchStrategy[dict[str, dict[str, Any]]]:
+    """A campaign's own algorithms. An option that the matrix varies is not a variant's to set."""
+    options: dict[str, st.SearchStrategy[Any]] = {
+        name: LEVELS[name] for name in _OPTIONS if name not in varied
     }
-    optional = {
+    if not varied.intersection(_SWITCHES):
+        options["switch"] = switches()
+    kind = {"kind": st.sampled_from(_KINDS)}
+    return st.dictionaries(variant_names, st.fixed_dictionaries(kind, optional=options), max_size=2)
+
+
+_MATRIX = st.lists(st.sampled_from(["algorithm", *LEVELS]), unique=True, max_size=4)
+_GUEST = section("guest", but=("memory", "working_set"))
+_LINK = section("link", bandwidth=LEVELS["bandwidth"])
+_OPTIONAL = st.fixed_dictionaries(
+    {},
+    optional={
         "lab": lab_names,
-        "algorithm": st.sampled_from(variants),
         "transport": LEVELS["transport"],
         "repetitions": st.one_of(st.integers(1, 7).map(str), adaptive),
         "noise": st.fixed_dictionaries({"aa": st.sampled_from(["true", "false"])}),
@@ -254,18 +236,51 @@ def campaign_data(draw: st.DrawFn) -> dict[str, Any]:
         "seed": seeds.map(str),
         "limits": section("limits"),
         "timing": section("timing"),
+    },
+)
+# What is made once is drawn from much faster than what is made in each draw.
+
+
+@st.composite
+def campaign_data(draw: st.DrawFn) -> dict[str, Any]:
+    """The plain data of a legal campaign file."""
+    factors = draw(_MATRIX)
+    forms = [name for name in factors if name in _SWITCHES]
+    factors = [name for name in factors if name not in forms[1:]]
+    algorithms = draw(_algorithms(frozenset(factors).intersection([*_OPTIONS, *_SWITCHES])))
+    variants = [*_KINDS, *algorithms]
+    matrix = {name: draw(levels_of(name, variants)) for name in factors}
+    memory_mib = draw(st.integers(32, 8192))
+    pages = working_set_room(memory_mib * MIB) // PAGE_BYTES
+    sizes = {
+        "memory": format_size(memory_mib * MIB),
+        "working_set": format_size(draw(st.integers(1, pages)) * PAGE_BYTES),
     }
-    data |= draw(st.fixed_dictionaries({}, optional=optional))
+    data: dict[str, Any] = {
+        "name": draw(campaign_names),
+        "guest": sizes | draw(_GUEST),
+        "link": draw(_LINK),
+        "algorithms": algorithms,
+        "matrix": matrix,
+        "exclude": [],
+        "include": [],
+    }
+    data |= draw(_OPTIONAL)
+    if draw(st.booleans()):
+        data["algorithm"] = draw(st.sampled_from(variants))
     _named(draw, data)
     if matrix:
         _shape(draw, data, variants)
     return data
 
 
+_PROFILES = st.dictionaries(variant_names, profiles, min_size=1, max_size=2)
+
+
 def _named(draw: st.DrawFn, data: dict[str, Any]) -> None:
     """Profiles and QEMUs of the campaign's own, and their use, now and then."""
     if draw(st.booleans()):
-        data["profiles"] = draw(st.dictionaries(variant_names, profiles, min_size=1, max_size=2))
+        data["profiles"] = draw(_PROFILES)
         data["profiles"].pop("constant", None)
         data["guest"]["profile"] = draw(st.sampled_from(["constant", *data["profiles"]]))
     if draw(st.booleans()):

@@ -1,14 +1,17 @@
-"""A rack for tests of labs over SSH: four hosts made from empty ones by the playbooks, and what tests do on them."""
+"""A rack for tests of labs over SSH: hosts made from empty ones by the playbooks, and what tests do on them."""
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from labctl import api
+from labctl.campaign import Campaign
 from labctl.provision import provision
+from labctl.results import Run, load_run
 from tests.hosts import Host, Hosts, debian_hosts
 
 NAMES = ("h1", "h2", "h3", "h4")
@@ -20,11 +23,18 @@ GONE_S = 25.0
 
 
 @contextmanager
-def rack(folder: Path) -> Iterator[Hosts]:
-    """Four hosts, provisioned."""
-    with debian_hosts(NAMES, folder) as hosts:
+def rack(folder: Path, names: Sequence[str]) -> Iterator[Hosts]:
+    """Hosts, provisioned."""
+    with debian_hosts(names, folder) as hosts:
         provision(str(hosts.inventory))
         yield hosts
+
+
+def ran(asked: Campaign, lab: str, out: Path) -> Run:
+    """What a whole run of a campaign measured."""
+    result = api.run(asked, lab=lab, out=out)
+    assert result.exit_code == 0, result.summary
+    return load_run(result.directory)
 
 
 def left_on(host: Host) -> str:

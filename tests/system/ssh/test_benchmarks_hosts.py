@@ -1,12 +1,10 @@
 """What measures labs over SSH, on real hosts: it sees the right connections and processes, and what it opened goes on to work."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks import agents, cost, pairs, provisioning
-from benchmarks.hosts import PAIR, provisioned_hosts
 from benchmarks.lab import opened, pair_of
 from labctl.campaign import expand
 from tests.hosts import Hosts
@@ -26,12 +24,6 @@ SHORT = campaign(
     limits={"total_time": "2s"},
 )
 """It does not converge."""
-
-
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[Hosts]:
-    with provisioned_hosts(PAIR) as made:
-        yield made
 
 
 def test_the_agent_is_most_of_what_is_sent_and_only_once(hosts: Hosts) -> None:

@@ -1,0 +1,1 @@
+"""What labs over SSH measure, on one pair of real hosts."""
