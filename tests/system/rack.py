@@ -32,9 +32,17 @@ def rack(folder: Path, names: Sequence[str]) -> Iterator[Hosts]:
 
 def ran(asked: Campaign, lab: str, out: Path) -> Run:
     """What a whole run of a campaign measured."""
-    result = api.run(asked, lab=lab, out=out)
-    assert result.exit_code == 0, result.summary
-    return load_run(result.directory)
+    return succeeded(api.run(asked, lab=lab, out=out))
+
+
+def succeeded(result: api.Result) -> Run:
+    """What a run measured that did all it was asked."""
+    run = load_run(result.directory)
+    said = [
+        (trial.record.name, trial.record.outcome, trial.record.reason) for trial in run.trials()
+    ]
+    assert result.exit_code == 0, (result.summary, said)
+    return run
 
 
 def left_on(host: Host) -> str:

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,11 @@ import pytest
 from labctl import api
 from labctl.campaign import Campaign, dump_campaign
 from labctl.errors import LabError, LabHeld
-from labctl.events import Event, PairSetAside, TrialEnded, TrialStarted
 from labctl.lab import check_lab, clean_lab, open_lab
 from labctl.results import Run, load_run
 from tests.hosts import Hosts
 from tests.system.bench import campaign
 from tests.system.rack import (
-    NAMES,
     PAIR,
     ended,
     left_on,
@@ -49,14 +47,14 @@ LONG = campaign(
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    with rack(tmp_path_factory.mktemp("rack"), NAMES) as made:
+    with rack(tmp_path_factory.mktemp("rack"), PAIR) as made:
         yield made
 
 
 @pytest.fixture
 def pair(hosts: Hosts) -> Iterator[str]:
-    """The first two of them as a lab, which is as it was at the end."""
-    yield str(hosts.write_inventory("pair.yml", only=PAIR))
+    """They as a lab, which is as it was at the end."""
+    yield str(hosts.inventory)
     nothing_left(hosts)
 
 
@@ -179,85 +177,6 @@ def test_a_killed_controller_leaves_nothing_and_is_resumed(
     assert len(running.run.frame()) == 2
 
 
-# --- two pairs ---
-
-SHORT = campaign(
-    name="short",
-    matrix={"algorithm": ["precopy", "postcopy"]},
-    repetitions=4,
-)
-
-
-@pytest.fixture
-def two_pairs(hosts: Hosts) -> Iterator[str]:
-    """All four of them as a lab, which is as it was at the end."""
-    yield str(hosts.write_inventory("pairs.yml"))
-    nothing_left(hosts)
-
-
-class Heard:
-    """All that is told of a run; `then` is done at the first event that it says yes to."""
-
-    def __init__(
-        self,
-        when: Callable[[Event], bool] = lambda _: False,
-        then: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.events: list[Event] = []
-        self._when = when
-        self._then = then
-
-    def handle(self, event: Event) -> None:
-        self.events.append(event)
-        if self._when(event):
-            self._when = lambda _: False
-            self._then()
-
-
-def most_at_once(events: Iterable[Event]) -> int:
-    """How many trials were under way at the same time."""
-    most = now = 0
-    for event in events:
-        now += isinstance(event, TrialStarted) - isinstance(event, TrialEnded)
-        most = max(most, now)
-    return most
-
-
-def test_two_pairs_run_side_by_side(two_pairs: str, tmp_path: Path) -> None:
-    heard = Heard()
-    result = api.run(SHORT, lab=two_pairs, out=tmp_path, observers=[heard])
-    assert result.exit_code == 0
-    frame = load_run(result.directory).frame()
-    assert (frame["outcome"].astype(str) == "completed").all()
-    counts = frame.groupby(["pair", "cell"], observed=True).size()
-    assert set(frame["pair"].astype(str)) == {"h1-h2", "h3-h4"}
-    assert (counts == 2).all(), "each pair has run each cell equally often"
-    assert most_at_once(heard.events) == 2
-
-
-def test_a_host_that_is_gone_for_good_costs_its_pair(
-    hosts: Hosts, two_pairs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is set aside and told, and its trials go to the other pair."""
-    monkeypatch.setattr("labctl.controller.keeping.OPENING_PAUSES_S", (0.5,) * 3)
-
-    def on_the_second(event: Event) -> bool:
-        return isinstance(event, TrialStarted) and event.pair == "h3-h4"
-
-    heard = Heard(on_the_second, hosts["h3"].kill)
-    result = api.run(SHORT, lab=two_pairs, out=tmp_path, observers=[heard])
-    hosts["h3"].boot()
-    assert result.exit_code == 0, result.summary
-    (aside,) = (event for event in heard.events if isinstance(event, PairSetAside))
-    assert (aside.pair, aside.working) == ("h3-h4", 1)
-    assert "h3" in aside.fault
-    assert aside.mend is not None
-    frame = load_run(result.directory).frame()
-    assert len(frame) == 8
-    assert (frame["outcome"].astype(str) == "completed").all()
-    assert "h1-h2" in set(frame["pair"].astype(str))
-
-
 # --- hosts that cannot do what is asked ---
 
 
@@ -306,7 +225,7 @@ def test_memory_that_may_not_be_locked_is_named(hosts: Hosts, pair: str) -> None
     made = hosts["h1"].run(f"cat >{bound} && chmod 755 {bound}", said=script)
     assert made.returncode == 0, made.stderr
     variables = {"h1": {"ansible_python_interpreter": bound}}
-    lab = str(hosts.write_inventory("bound.yml", only=PAIR, variables=variables))
+    lab = str(hosts.write_inventory("bound.yml", variables=variables))
     ok, said = said_of(lab, "h1: memlock")
     assert ok
     assert "64 KiB of memory may be locked" in said
@@ -316,7 +235,7 @@ def test_memory_that_may_not_be_locked_is_named(hosts: Hosts, pair: str) -> None
 def test_hosts_with_other_machine_types_are_refused(hosts: Hosts, tmp_path: Path) -> None:
     """Before the first trial: no migration between them would succeed."""
     variables = {"h2": {"labctl_machine": "pc-i440fx-7.1"}}
-    lab = str(hosts.write_inventory("other.yml", only=PAIR, variables=variables))
+    lab = str(hosts.write_inventory("other.yml", variables=variables))
     ok, said = said_of(lab, "pair h1-h2")
     assert not ok
     assert "at h1 has pc-i440fx-7.2" in said
@@ -347,7 +266,7 @@ def test_a_shaped_link_that_carries_ssh_is_refused(hosts: Hosts, tmp_path: Path)
         }
         for name in PAIR
     }
-    lab = str(hosts.write_inventory("one-network.yml", only=PAIR, variables=alone))
+    lab = str(hosts.write_inventory("one-network.yml", variables=alone))
     rules = {trial.rule for trial in api.plan(LONG, lab=lab).trials}
     assert rules == {"link-carries-ssh"}
     run = ran(
