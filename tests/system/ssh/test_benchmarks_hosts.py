@@ -26,10 +26,10 @@ SHORT = campaign(
 """It does not converge."""
 
 
-def test_the_agent_is_most_of_what_is_sent_and_only_once(hosts: Hosts) -> None:
+def test_the_agent_is_most_of_what_is_sent_and_only_once(hosts: Hosts, pair: str) -> None:
     for host in hosts:
         host.run("rm -rf ~/.cache/labctl")
-    first, again = (provisioning.begin(hosts, SHORT) for _ in ("first", "again"))
+    first, again = (provisioning.begin(hosts, pair, SHORT) for _ in ("first", "again"))
     for before, after in zip(first, again, strict=True):
         assert before.first
         assert not after.first
@@ -37,18 +37,18 @@ def test_the_agent_is_most_of_what_is_sent_and_only_once(hosts: Hosts) -> None:
         assert before.sent_bytes - after.sent_bytes == pytest.approx(before.agent_bytes, rel=0.05)
 
 
-def test_the_agents_of_a_trial_are_those_that_are_metered(hosts: Hosts) -> None:
+def test_the_agents_of_a_trial_are_those_that_are_metered(hosts: Hosts, pair: str) -> None:
     (cell,) = expand(SHORT)
-    with opened(SHORT, name=str(hosts.inventory)) as lab:
-        pair = pair_of(lab)
-        pids = agents.processes(hosts, pair, "reverse")
+    with opened(SHORT, name=pair) as lab:
+        ends = pair_of(lab)
+        pids = agents.processes(hosts, ends, "reverse")
         for name, pid in pids.items():
             words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
             assert any(word.endswith(".pyz") for word in words), words
             assert ("beats" in words) is name.endswith("beats"), words
         assert len(set(pids.values())) == len(pids)
         for _ in range(BUSY_TRIES):
-            found, raw = cost.of_trial(pair, cell, SHORT.timing, "reverse", pids)
+            found, raw = cost.of_trial(ends, cell, SHORT.timing, "reverse", pids)
             if found is not None:
                 break
         else:
@@ -59,9 +59,9 @@ def test_the_agents_of_a_trial_are_those_that_are_metered(hosts: Hosts) -> None:
     assert all(0 < share < 1 for share in found.cpu_share.values())
 
 
-def test_a_plan_runs_on_some_pairs_of_a_lab_again_and_again(hosts: Hosts) -> None:
+def test_a_plan_runs_on_some_pairs_of_a_lab_again_and_again(pair: str) -> None:
     asked = campaign(algorithm="stop_and_copy", guest={"memory": "32MiB", "working_set": "1MiB"})
-    with opened(asked, name=str(hosts.inventory)) as lab:
+    with opened(asked, name=pair) as lab:
         runs = [pairs.run(lab, tuple(lab.pairs), asked) for _ in ("first", "again")]
         assert not pair_of(lab).lost
     for run in runs:

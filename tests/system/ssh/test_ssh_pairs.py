@@ -1,6 +1,6 @@
 """Two pairs of real hosts over SSH. Every trial must complete, so they have the machine to themselves."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -9,15 +9,9 @@ from labctl import api
 from labctl.events import Event, PairSetAside, TrialEnded, TrialStarted
 from tests.hosts import Hosts
 from tests.system.bench import campaign
-from tests.system.rack import NAMES, nothing_left, rack, succeeded
+from tests.system.rack import succeeded
 
 pytestmark = [pytest.mark.hosts, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    with rack(tmp_path_factory.mktemp("rack"), NAMES) as made:
-        yield made
 
 
 SHORT = campaign(
@@ -25,13 +19,6 @@ SHORT = campaign(
     matrix={"algorithm": ["precopy", "postcopy"]},
     repetitions=4,
 )
-
-
-@pytest.fixture
-def two_pairs(hosts: Hosts) -> Iterator[str]:
-    """All four of them as a lab, which is as it was at the end."""
-    yield str(hosts.inventory)
-    nothing_left(hosts)
 
 
 class Heard:
