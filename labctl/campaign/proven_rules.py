@@ -83,10 +83,10 @@ PROVEN_RULES: tuple[Rule, ...] = (
         "rdma-postcopy-breaks",
         "RDMA and postcopy are asked for together of a QEMU older than 10.0, which accepts that and loses the "
         "machine.",
-        "7.2 migrates, and the source says that it has completed. Then the destination fails an assertion in "
-        "`process_incoming_migration_co` (`mis->from_src_file`) and aborts, and the machine runs nowhere: so it was "
-        "in most migrations by postcopy that had switched. Others hang: the machine runs on at the destination, and the "
-        "migration comes to no end. A hybrid that had sent everything before its switch "
+        "On 7.2 a migration by postcopy breaks once it has switched, in one of two ways. The source says that it has "
+        "completed, the destination fails an assertion in `process_incoming_migration_co` (`mis->from_src_file`) and "
+        "aborts, and the machine runs nowhere. Or it hangs: the machine runs on at the destination, and no end came "
+        "within 270 s, where precopy completes. A hybrid that had sent everything before its switch "
         "completed. With `preempt` the destination fails at once. 10.0 can do it, 11.1 refuses the two (then "
         "the rule `qemu-refuses` says so).",
         "use precopy or stop-and-copy over RDMA, postcopy over tcp, or QEMU 10.0.",
