@@ -2,6 +2,7 @@
 
 import ast
 import json
+import marshal
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 import zipfile
 from functools import cache
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,19 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return agent_file()
 
 
-def sources(agent: Path) -> dict[str, str]:
+def names_of(agent: Path) -> set[str]:
     with zipfile.ZipFile(agent) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
-        return {name: archive.read(name).decode() for name in names}
+        return {name for name in archive.namelist() if not name.endswith("/")}
+
+
+def sources(agent: Path) -> dict[str, str]:
+    """All but what is compiled."""
+    with zipfile.ZipFile(agent) as archive:
+        return {
+            name: archive.read(name).decode()
+            for name in sorted(names_of(agent))
+            if not name.endswith(".pyc")
+        }
 
 
 def test_it_holds_the_node_and_qmp_and_nothing_else(agent: Path) -> None:
@@ -46,6 +57,19 @@ def test_it_holds_the_node_and_qmp_and_nothing_else(agent: Path) -> None:
     assert rest == {"__main__.py", "labctl/__init__.py"}
     assert not any("legacy" in name or "__pycache__" in name for name in names)
     assert sources(agent)["labctl/__init__.py"] == ""
+
+
+def test_beside_each_module_lies_what_this_python_makes_of_it(agent: Path) -> None:
+    names = names_of(agent)
+    assert {name for name in names if name.endswith(".pyc")} == {
+        f"{name}c" for name in names if name.endswith(".py")
+    }
+    with zipfile.ZipFile(agent) as archive:
+        compiled = archive.read("labctl/node/agent.pyc")
+    assert compiled[:4] == MAGIC_NUMBER
+    assert compiled[4] == 0b01, "taken as it is: the modules' times in the archive say nothing"
+    code = marshal.loads(compiled[16:])
+    assert code.co_filename == "labctl/node/agent.py", "no folder of this machine"
 
 
 def test_every_file_of_it_is_of_the_oldest_python(agent: Path) -> None:
