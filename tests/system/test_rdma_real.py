@@ -41,7 +41,8 @@ WORKS = {
     "stop-and-copy": asked("stop_and_copy", pin_all=True),
 }
 POSTCOPY = asked("postcopy")
-TRIES = 3
+TRIES = 5
+"""It breaks as it ends, and not each time: of three trials one completed."""
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +107,9 @@ def test_postcopy_over_rdma_that_the_source_calls_completed_is_a_machine_lost(pa
     assert refusal.rule == "rdma-postcopy-breaks"
     for _ in range(TRIES):
         raw = run_trial(pair, POSTCOPY)
-        if "postcopy" in raw.times_ns:
+        if raw.verdict == "lost":
             break
+        assert (raw.outcome, raw.verdict) == ("completed", "on_destination"), raw.reason
     assert "postcopy" in raw.times_ns, "it has switched, and did not fail or finish before"
     assert raw.schedule["result"]["status"] == "completed", "the source's word"
     assert (raw.outcome, raw.verdict) == ("failed", "lost")
