@@ -42,7 +42,7 @@ CHAINS: dict[str, tuple[str, ...]] = {
     "hosts": ("roles_site", "roles_hosts", "monitoring_hosts", "provision_faults", "ssh_faults"),
     "beside": (
         *("kill", "roles_network", "provision_local", "ssh_ways", "cli_run", "wheel_real"),
-        *("lock", "leftovers", "outages", "pairs_real"),
+        *("lock", "leftovers", "outages", "pairs_real", "paper_real"),
     ),
 }
 """System tests that measure no times, and so need not be alone: those of a chain run one after the other, chains and unit tests

@@ -110,6 +110,7 @@ def debian_hosts(
     *,
     user: str = "root",
     variables: Variables | None = None,
+    packages: Sequence[str] = (),
     migration_addresses: bool = False,
     kernel: bool = False,
 ) -> Iterator[Hosts]:
@@ -120,6 +121,7 @@ def debian_hosts(
         folder: an empty or new folder for keys, inventory and disks; only the disks go at the end. Else one that goes altogether.
         user: that the inventory names: root, or lab, who may sudo.
         variables: more of the inventory, by host.
+        packages: that they have from the start.
         migration_addresses: whether hosts configure their second interface themselves.
         kernel: whether hosts may write this machine's kernel settings (`/proc/sys`, `/sys`); who does puts them back.
 
@@ -133,7 +135,7 @@ def debian_hosts(
             raise ValueError(
                 f"{folder}: not empty, and what hosts have there is removed at the end"
             )
-    with pristine() as tree:
+    with pristine(packages) as tree:
         rack = RackProcess(folder)
         try:
             hosts = Hosts(rack)

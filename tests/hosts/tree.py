@@ -1,7 +1,8 @@
 """The pristine tree that every host is a copy of: Debian 12 with systemd, sshd, python3 and sudo. Made once, then cached.
 
-`LABCTL_TEST_HOSTS_CACHE` says where, else the user's cache. A tree stands under the hash of its recipe and gets that name only
-when it is whole; the next one that is made removes those of other recipes that nobody has used for a week.
+One with more packages is a copy of it with those installed. `LABCTL_TEST_HOSTS_CACHE` says where, else the user's cache. A tree
+stands under the hash of its recipe and gets that name only when it is whole; the next one that is made removes those of other
+recipes that nobody has used for a week.
 """
 
 import fcntl
@@ -12,7 +13,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,34 +50,43 @@ def cache() -> Path:
 
 
 @contextmanager
-def pristine() -> Iterator[Path]:
-    """The tree, made if need be, and nobody removes it meanwhile."""
+def pristine(packages: Sequence[str] = ()) -> Iterator[Path]:
+    """The tree, with more packages where asked; made if need be, and nobody removes it meanwhile."""
     folder = cache()
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{sources.SUITE}-{_recipe()}"
+    name = f"{sources.SUITE}-{_recipe(packages)}"
     with (folder / f"{name}.lock").open("w") as lock:
         os.utime(lock.fileno())
         fcntl.flock(lock, fcntl.LOCK_SH)
         if not (folder / name).exists():
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (folder / name).exists():
-                _make(folder, name)
+                _make(folder, name, packages)
             fcntl.flock(lock, fcntl.LOCK_SH)
         yield folder / name
 
 
-def _recipe() -> str:
+def _recipe(packages: Sequence[str]) -> str:
     parts = [inspect.getsource(sys.modules[__name__]), inspect.getsource(sources)]
-    parts += [*sources.sources().values(), sources.settings()]
+    parts += [*packages, *sources.sources().values(), sources.settings()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
-def _make(folder: Path, name: str) -> None:
-    print("making the tree of the test hosts, once: debootstrap, a minute", file=sys.stderr)
+def _make(folder: Path, name: str, packages: Sequence[str]) -> None:
     for path in folder.iterdir():
         if (named := _TREE.fullmatch(path.name)) and _unused(folder / f"{named[1]}.lock", name):
             shutil.rmtree(path)
     new = folder / f"{name}.new"
+    if packages:
+        with pristine() as tree:
+            _add_packages(tree, new, packages)
+    else:
+        _bootstrap(new)
+    new.rename(folder / name)
+
+
+def _bootstrap(new: Path) -> None:
+    print("making the tree of the test hosts, once: debootstrap, a minute", file=sys.stderr)
     run(
         *("debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}"),
         *(sources.SUITE, str(new), sources.mirror()),
@@ -86,11 +96,23 @@ def _make(folder: Path, name: str) -> None:
     shutil.copy("/etc/resolv.conf", new / "etc/resolv.conf")
     (new / "etc/dpkg/dpkg.cfg.d/container").write_text(_DPKG)
     # With the lists at hand, apt on a host asks only whether they are the latest.
-    run("chroot", str(new), "apt-get", "--quiet", "update", within_s=_WITHIN_S)
-    run("chroot", str(new), "apt-get", "clean")
+    _apt_get(new, "update")
+    _apt_get(new, "clean")
     _add_user(new)
     _set_up_services(new)
-    new.rename(folder / name)
+
+
+def _add_packages(tree: Path, new: Path, packages: Sequence[str]) -> None:
+    print(f"installing in a tree of test hosts, once: {', '.join(packages)}", file=sys.stderr)
+    run("cp", "-a", "--reflink=auto", str(tree), str(new), within_s=_WITHIN_S)
+    _apt_get(new, "update")
+    _apt_get(new, "install", "--yes", "--no-install-recommends", *packages)
+    _apt_get(new, "clean")
+
+
+def _apt_get(tree: Path, *words: str) -> None:
+    silent = ("env", "DEBIAN_FRONTEND=noninteractive")
+    run("chroot", str(tree), *silent, "apt-get", "--quiet", *words, within_s=_WITHIN_S)
 
 
 def _unused(lock: Path, making: str) -> bool:

@@ -223,3 +223,13 @@ def test_a_tree_that_was_not_finished_is_made_anew(
             assert not (tmp_path / made.name).exists()
         assert [command[0] for command in asked] == ["debootstrap"] * 2
         assert [path.exists() for path in (recent, old, foreign)] == [True, False, True]
+
+
+def test_a_tree_with_more_packages_is_one_of_its_own() -> None:
+    with tree.pristine() as plain, tree.pristine(["bc"]) as more:
+        assert plain != more
+        assert not (plain / "usr/bin/bc").exists()
+        assert (more / "usr/bin/bc").exists()
+        made = more.stat().st_ino
+        with tree.pristine(["bc"]) as again:
+            assert (again, again.stat().st_ino) == (more, made)

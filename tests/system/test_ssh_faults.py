@@ -83,6 +83,13 @@ class Running:
         return load_run("latest", self.out)
 
 
+def test_all_is_well_with_hosts_that_were_provisioned(pair: str) -> None:
+    findings = check_lab(pair)
+    assert all(finding.ok for finding in findings), findings
+    whats = {finding.what.partition(": ")[2].partition(" to ")[0] for finding in findings}
+    assert {"interface", "QEMU", "guest", "userfaultfd", "link", "beats", "time of day"} <= whats
+
+
 def test_a_link_is_given_back_as_it_was(hosts: Hosts, pair: str) -> None:
     asked = campaign(link={"bandwidth": "100Mbit/s", "mtu": "1400"}).link
     with open_lab(pair, "link") as lab:
