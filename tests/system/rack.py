@@ -1,18 +1,16 @@
-"""A rack for tests of labs over SSH: hosts made from empty ones by the playbooks, and what tests do on them."""
+"""What tests of labs over SSH do on a rack of hosts."""
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labctl import api
 from labctl.campaign import Campaign
-from labctl.provision import provision
 from labctl.results import Run, load_run
-from tests.hosts import Host, Hosts, debian_hosts
+from tests.hosts import Host, Hosts
 
 NAMES = ("h1", "h2", "h3", "h4")
 PAIR = NAMES[:2]
@@ -20,14 +18,6 @@ OURS = r"[a]gent-.*pyz|[q]emu-system"
 """what a run starts on a host, as pgrep sees it"""
 GONE_S = 25.0
 """a node that hears nothing of its controller ends, and all it started"""
-
-
-@contextmanager
-def rack(folder: Path, names: Sequence[str]) -> Iterator[Hosts]:
-    """Hosts, provisioned."""
-    with debian_hosts(names, folder) as hosts:
-        provision(str(hosts.inventory))
-        yield hosts
 
 
 def ran(asked: Campaign, lab: str, out: Path) -> Run:

@@ -12,15 +12,15 @@ from labctl import api
 from labctl.campaign import Campaign, dump_campaign
 from labctl.errors import LabError, LabHeld
 from labctl.lab import check_lab, clean_lab, open_lab
+from labctl.provision import provision
 from labctl.results import Run, load_run
-from tests.hosts import Hosts
+from tests.hosts import Hosts, debian_hosts
 from tests.system.bench import campaign
 from tests.system.rack import (
     PAIR,
     ended,
     left_on,
     nothing_left,
-    rack,
     ran,
     runs_on,
     until,
@@ -47,7 +47,9 @@ LONG = campaign(
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    with rack(tmp_path_factory.mktemp("rack"), PAIR) as made:
+    """Two that the playbooks made from empty ones."""
+    with debian_hosts(PAIR, tmp_path_factory.mktemp("rack")) as made:
+        provision(str(made.inventory))
         yield made
 
 
