@@ -16,14 +16,14 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.qemu,
     pytest.mark.slow,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(600),
     pytest.mark.usefixtures("state_root"),
 ]
 
 
 def test_every_cell_once_and_all_that_can_be_said_of_it(tmp_path: Path) -> None:
     """One repetition: each variant and load works, and nothing is claimed that one repetition does not carry."""
-    labctl(tmp_path, "run", str(CAMPAIGN), "--quick", timeout_s=1100)
+    labctl(tmp_path, "run", str(CAMPAIGN), "--quick", timeout_s=540)
     frame = load_run("latest", tmp_path / "runs").frame()
     cells = [cell.name for cell in load_run("latest", tmp_path / "runs").plan.cells]
     assert sorted(frame["cell"].astype(str)) == sorted(cells)

@@ -3,12 +3,23 @@
 from collections.abc import Iterator
 
 import pytest
+from ruamel.yaml import YAML
 
+from labctl.data import data_path
 from tests.hosts import Hosts, debian_hosts
 from tests.system.rack import NAMES, PAIR, nothing_left
 
-NEEDED = ("iproute2", "iputils-ping", "procps", "qemu-system-x86")
-"""what the playbooks would install for a run"""
+ROLES = ("tools", "qemu", "migration_network")
+"""those that install what a run needs on a host"""
+
+
+def needed() -> list[str]:
+    """The packages that these roles would install."""
+    packages = set()
+    for role in ROLES:
+        defaults = data_path(f"playbooks/roles/{role}/defaults/main.yml")
+        packages |= set(YAML(typ="safe").load(defaults)[f"{role}_packages"])
+    return sorted(packages)
 
 
 @pytest.fixture(scope="package")
@@ -18,7 +29,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     Campaigns on hosts that the playbooks have provisioned: test_ssh_faults.
     """
     folder = tmp_path_factory.mktemp("rack")
-    with debian_hosts(NAMES, folder, packages=NEEDED, migration_addresses=True) as made:
+    with debian_hosts(NAMES, folder, packages=needed(), migration_addresses=True) as made:
         yield made
 
 
