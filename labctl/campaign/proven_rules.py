@@ -86,7 +86,7 @@ PROVEN_RULES: tuple[Rule, ...] = (
         "On 7.2 a migration by postcopy sends page by page once it has switched, which took minutes for 32 MiB on emulated "
         "hosts, and mostly breaks as it ends: the source says that it has completed and hangs up, the destination fails an "
         "assertion in `process_incoming_migration_co` (`mis->from_src_file`) and aborts, and the machine runs nowhere. "
-        "Of three trials that were given the time, two ended so, and one completed. A hybrid ended so too, or had no end "
+        "One trial was seen to complete instead. A hybrid ended so too, or had no end "
         "within 270 s while the machine ran at the destination; one that had sent everything before its switch "
         "completed. With `preempt` the destination fails at once. 10.0 can do it, 11.1 refuses the two (then "
         "the rule `qemu-refuses` says so).",

@@ -42,7 +42,7 @@ WORKS = {
 }
 POSTCOPY = asked("postcopy")
 TRIES = 5
-"""It breaks as it ends, and not each time: of three trials one completed."""
+"""It breaks as it ends, though not each time: one was seen to complete."""
 
 
 @pytest.fixture(scope="module")
