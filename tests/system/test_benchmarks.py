@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import total_time, wire
 from benchmarks.lab import Trials
-from tests.system.bench import BUSY_TRIES
+from tests.system.bench import campaign
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,17 +41,21 @@ def test_a_claim_is_measured_by_its_command(state_root: Path, tmp_path: Path) ->
 
 
 def test_the_count_and_the_bare_script_migrate_what_a_trial_does(state_root: Path) -> None:
-    """One trial with both counts beside it, then the same machine by the bare script."""
-    with Trials(wire.campaign()) as trials:
-        for planned in trials.plan.trials[:BUSY_TRIES]:
-            counted = wire.count_trial(trials, planned)
-            if counted is not None:
-                break
-        else:
-            pytest.fail("the machine is too busy for the load of any trial")
+    """One trial with both counts beside it, then the same machine by the bare script. The guest does not write: what
+    is sent, then, is its memory, once, however slow the machine is."""
+    with Trials(campaign(algorithm="precopy")) as trials:
+        (planned,) = trials.plan.trials
+        counted = wire.count_trial(trials, planned)
+        assert counted is not None
         ran, first, second = counted
         assert first == second
         assert ran.figure("wire_bytes") == pytest.approx(first, rel=1e-3)
         said = total_time.migrate_bare(trials, planned, ran)
     assert said["status"] == "completed"
-    assert said["total_time_ms"] == pytest.approx(ran.figure("total_time_ms"), rel=0.5)
+    assert said["ram_bytes"] == pytest.approx(ran.figure("ram_bytes"), rel=0.01)
+    # Neither is faster than the link; how much slower is the machine's business.
+    for ram_bytes, total_time_ms in (
+        (said["ram_bytes"], said["total_time_ms"]),
+        (ran.figure("ram_bytes"), ran.figure("total_time_ms")),
+    ):
+        assert total_time_ms >= ram_bytes * 8 / 1e9 * 1000

@@ -11,6 +11,7 @@ import pytest
 
 from labctl.errors import InputError, LabError
 from labctl.lab import check_lab, read_lab
+from labctl.lab.agentfile import agent_file
 from labctl.lab.checking import Finding
 from labctl.lab.ssh import RemoteHost, Sudo
 from tests.hosts import Host, Hosts, debian_hosts, faults
@@ -58,11 +59,11 @@ def found(inventory: Path, what: str) -> Finding:
 def test_the_agent_is_sent_once_a_version(hosts: Hosts, user: str) -> None:
     inventory = hosts.write_inventory(f"{user}.yml", user=user)
     first, second = reached(inventory), reached(inventory)
-    assert 50_000 < first.sent_bytes < 300_000
+    assert first.sent_bytes == agent_file().stat().st_size
     assert second.sent_bytes == 0
     assert first.management == hosts["h1"].address
-    kept = hosts["h1"].ssh("find ~/.cache -type f", user=user).stdout.split()
-    assert [Path(path).suffix for path in kept] == [".pyz"]
+    kept = hosts["h1"].ssh("find ~/.cache -type f -printf '%f %s'", user=user).stdout
+    assert kept == f"{agent_file().name} {first.sent_bytes}"
 
 
 def test_a_node_acts_as_root(hosts: Hosts) -> None:
