@@ -152,11 +152,17 @@ class Bench:
                 self._raw.rdma[side].pop("counters")
 
     def sample(self) -> None:
-        """Let both sides sample until `collect`, and note the link's counters before."""
+        """Let both sides sample until `stop_sampling` or `collect`, and note the link's counters before."""
         self._raw.link["counters_before"] = self._counters()
         for side, end in self.ends.items():
             port = self._raw.rdma.get(side)
             self.anchor(side, end.node.call("sample.start", interface=end.interface, rdma=port))
+
+    def stop_sampling(self) -> None:
+        """Let both sides sample no more: what is done from here on is not measured, and a slow host has enough to do with it."""
+        stopping = [(end.node, end.node.begin("sample.stop")) for end in self.ends.values()]
+        for node, answer in stopping:
+            node.result(answer, "the end of sampling", node_waits.QUESTION_S)
 
     def heard(self, side: str, event: str, said: dict[str, Any]) -> None:
         """A node tells that its QEMU ended by itself, or its guest gave up: nobody needs to wait for its beats any more."""
@@ -225,10 +231,10 @@ class Bench:
             said["counters_after"] = (self._rdma_port(side) or {}).get("counters")
 
     def _collect_samples(self, side: str) -> None:
-        stopped = self.ends[side].node.call("sample.stop", wait_s=node_waits.TRANSFER_S)
-        self.anchor(side, stopped)
-        self._raw.samples += [{**sample, "side": side} for sample in stopped["samples"]]
-        self._raw.not_collected += [f"a sample of the {side}: {said}" for said in stopped["faults"]]
+        taken = self.ends[side].node.call("sample.take", wait_s=node_waits.TRANSFER_S)
+        self.anchor(side, taken)
+        self._raw.samples += [{**sample, "side": side} for sample in taken["samples"]]
+        self._raw.not_collected += [f"a sample of the {side}: {said}" for said in taken["faults"]]
 
     def _collect_machine(self, side: str) -> None:
         wait_s = waits.END_S + node_waits.TRANSFER_S

@@ -49,6 +49,7 @@ class Settling:
         checked, identical = False, False
         if expected == "destination" and alive["destination"]:
             enter("check")
+            self._bench.stop_sampling()
             checked, identical, said = self._check()
             error = error or said
         for side in SIDES:

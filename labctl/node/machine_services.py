@@ -36,6 +36,7 @@ class MachineServices:
             "rdma.listening": self._listening,
             "sample.start": self._start_sampling,
             "sample.stop": self._stop_sampling,
+            "sample.take": self._take_samples,
             "schedule.arm": self._arm,
             "schedule.run": self._run_schedule,
         }
@@ -104,7 +105,7 @@ class MachineServices:
             if self._runner is not None:
                 self._runner.disarm()
                 self._runner = None
-            await self._take_samples()
+            await self._stop_sampling({})
             died = machine.ended.is_set()
             if not await machine.end():
                 # Its entry stays in the live state, so that `clean` finds it.
@@ -132,12 +133,15 @@ class MachineServices:
         return anchor()
 
     async def _stop_sampling(self, _params: Params) -> Any:
-        return {**await self._take_samples(), **anchor()}
+        if self._sampler is not None:
+            self._sampler.stop()
 
-    async def _take_samples(self) -> dict[str, Any]:
+    async def _take_samples(self, _params: Params) -> Any:
+        """End sampling, where that was not done; the samples, once."""
+        await self._stop_sampling({})
         sampler, self._sampler = self._sampler, None
-        samples = await sampler.stop() if sampler else []
-        return {"samples": samples, "faults": sampler.faults if sampler else []}
+        samples = sampler.take() if sampler else []
+        return {"samples": samples, "faults": sampler.faults if sampler else [], **anchor()}
 
     async def _arm(self, params: Params) -> Any:
         self._runner = self._make_runner(params)

@@ -49,7 +49,8 @@ class _HostReading(NamedTuple):
 
 
 class Sampler:
-    """Samples a machine from :meth:`start` to :meth:`stop`; `progress` is told the newest migration state now and then.
+    """Samples a machine from :meth:`start` to :meth:`stop`, for :meth:`take`; `progress` is told the newest migration state
+    now and then.
 
     :ivar faults: what could not be read, each once.
     """
@@ -89,11 +90,11 @@ class Sampler:
         self._thread = threading.Thread(target=self._serve, name="sampler", daemon=True)
         self._thread.start()
 
-    async def stop(self) -> list[Sample]:
-        """End sampling; the samples, in no order."""
+    def stop(self) -> None:
+        """End sampling, with one last look at the host; nothing, when it has ended."""
         thread, self._thread = self._thread, None
         if thread is None:
-            return []
+            return
         self._stopping.set()
         os.write(self._wake_write, b"x")
         thread.join(_END_S)
@@ -103,6 +104,9 @@ class Sampler:
         for reader in (self._link, self._qdisc, self._port):
             if reader is not None:
                 reader.close()
+
+    def take(self) -> list[Sample]:
+        """The samples there are, in no order, once sampling has ended."""
         samples = [_migrate_sample(reply) for reply in self._replies]
         return samples + [self._host_sample(reading) for reading in self._readings]
 
@@ -123,14 +127,20 @@ class Sampler:
         number = 0
         while not (self._stopping.is_set() or self._machine.ended.is_set()):
             due_ns = started_ns + number * period_ns
-            try:
-                self._readings.append(self._read_host(number, due_ns))
-            except (OSError, ValueError) as error:
-                # One counter that could not be read is one sample less, and told; the next may be there.
-                self._fault(f"host: {error}")
+            self._look(number, due_ns)
             self._ask(due_ns, time.monotonic_ns())
             number = max(number + 1, (time.monotonic_ns() - started_ns) // period_ns + 1)
             self._receive_until(started_ns + number * period_ns)
+        if not self._machine.ended.is_set():
+            # What was counted until now, and not until up to a period ago.
+            self._look(number, time.monotonic_ns())
+
+    def _look(self, number: int, due_ns: int) -> None:
+        try:
+            self._readings.append(self._read_host(number, due_ns))
+        except (OSError, ValueError) as error:
+            # One counter that could not be read is one sample less, and told; the next may be there.
+            self._fault(f"host: {error}")
 
     def _ask(self, due_ns: int, now_ns: int) -> None:
         waiting_s = (now_ns - self._question.asked_ns) / 1e9 if self._question.asked_ns else 0

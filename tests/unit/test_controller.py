@@ -196,8 +196,9 @@ SERVICES = [
     "source:sample.start",
     "destination:schedule.arm",
     "source:schedule.run",
-    "destination:machine.guest",
     "source:sample.stop",
+    "destination:machine.guest",
+    "source:sample.take",
     "destination:machine.end",
     "observer:observe.take",
 ]
@@ -222,7 +223,7 @@ def test_a_trial_whose_node_is_lost_is_repeated(session: Session, service: str) 
 
 def test_what_failed_while_a_node_was_lost_is_repeated_too(session: Session) -> None:
     """A killed agent takes its QEMU along: what the others see of that is no result."""
-    summary = session.run([Script(status="failed", lose="source:sample.stop")])
+    summary = session.run([Script(status="failed", lose="source:sample.take")])
     assert dict(summary.outcomes) == {"completed": 1}
     (attempt,) = session.stored.attempts(1)
     assert "its agent has ended" in (attempt.record.reason or "")

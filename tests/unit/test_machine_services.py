@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -202,13 +203,20 @@ def test_samples_are_taken_and_progress_is_told_in_time(monkeypatch: pytest.Monk
         with pytest.raises(RequestError, match="sampled already"):
             await services.handlers["sample.start"]({"interface": None})
         await asyncio.sleep(0.2)
-        taken = await services.handlers["sample.stop"]({})
+        before_ns = time.monotonic_ns()
+        await services.handlers["sample.stop"]({})
+        after_ns = time.monotonic_ns()
+        await asyncio.sleep(0.05)
+        taken = await services.handlers["sample.take"]({})
+        last_ns = max(s["request_ns"] for s in taken["samples"] if s["kind"] == "host")
+        assert before_ns <= last_ns <= after_ns, "the host is looked at once more, and then no more"
+        assert max(s["request_ns"] for s in taken["samples"]) <= after_ns
         kinds = [sample["kind"] for sample in taken["samples"]]
         assert kinds.count("migrate") >= 3
         assert kinds.count("host") >= 3
         assert taken["faults"] == []
         assert all(s["request_ns"] <= s["reply_ns"] for s in taken["samples"])
-        assert (await services.handlers["sample.stop"]({}))["samples"] == []
+        assert (await services.handlers["sample.take"]({}))["samples"] == []
 
     told = [message["data"]["transferred_bytes"] for message in play(story)]
     assert len(told) >= 2
@@ -228,7 +236,7 @@ def test_a_counter_that_cannot_be_read_is_told_and_the_others_go_on(
         await services.handlers["machine.start"](START)
         await services.handlers["sample.start"]({"interface": None})
         await asyncio.sleep(0.1)
-        taken = await services.handlers["sample.stop"]({})
+        taken = await services.handlers["sample.take"]({})
         assert taken["faults"] == ["host: no such counter"], "once, however often"
         assert {sample["kind"] for sample in taken["samples"]} == {"migrate"}
 
@@ -241,6 +249,6 @@ def test_what_needs_a_machine_says_so() -> None:
             parameters = {"execute": "stop", "timeout_s": 1, "command": "K", "schedule": {}}
             with pytest.raises(RequestError, match="this node has no machine"):
                 await services.handlers[name](parameters)
-        assert (await services.handlers["sample.stop"]({}))["samples"] == []
+        assert (await services.handlers["sample.take"]({}))["samples"] == []
 
     play(story)

@@ -256,6 +256,9 @@ class FakeChannel:
         return _ok(_anchor())
 
     def _sample_stop(self, _with: dict[str, Any]) -> dict[str, Any]:
+        return _ok(None)
+
+    def _sample_take(self, _with: dict[str, Any]) -> dict[str, Any]:
         since, self._sampling_since = self._sampling_since, 0
         samples = self._world.samples(self._side, since, self._status) if since else []
         for sample in samples if self._by_rdma else []:
