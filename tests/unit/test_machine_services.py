@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -221,6 +222,34 @@ def test_samples_are_taken_and_progress_is_told_in_time(monkeypatch: pytest.Monk
     told = [message["data"]["transferred_bytes"] for message in play(story)]
     assert len(told) >= 2
     assert told == sorted(told)
+
+
+def test_a_host_on_which_a_sample_costs_much_is_sampled_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = sampler.Sampler._read_host
+
+    def slow(*arguments: Any) -> Any:
+        until_ns = time.thread_time_ns() + 10_000_000
+        while time.thread_time_ns() < until_ns:
+            pass
+        return read(*arguments)
+
+    monkeypatch.setattr(sampler.Sampler, "_read_host", slow)
+    monkeypatch.setattr(StubMachine, "first_pid", os.getpid())
+
+    async def story(services: MachineServices) -> None:
+        await services.handlers["machine.start"](START)
+        await services.handlers["sample.start"]({"interface": None})
+        await asyncio.sleep(0.4)
+        taken = await services.handlers["sample.take"]({})
+        due_ns = sorted(s["due_ns"] for s in taken["samples"] if s["kind"] == "host")[:-1]
+        assert len(due_ns) >= 2
+        for one, next_one in pairwise(due_ns):
+            assert next_one - one >= 50_000_000, "a fifth of a core"
+            assert (next_one - one) % 10_000_000 == 0, "on the ticks of 10 ms"
+
+    play(story)
 
 
 def test_a_counter_that_cannot_be_read_is_told_and_the_others_go_on(
