@@ -106,6 +106,7 @@ class MachineServices:
                 self._runner.disarm()
                 self._runner = None
             await self._stop_sampling({})
+            self._sampler = None
             died = machine.ended.is_set()
             if not await machine.end():
                 # Its entry stays in the live state, so that `clean` finds it.

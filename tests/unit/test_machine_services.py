@@ -224,6 +224,29 @@ def test_samples_are_taken_and_progress_is_told_in_time(monkeypatch: pytest.Monk
     assert told == sorted(told)
 
 
+async def sampled(services: MachineServices, seconds: float) -> Any:
+    """What is taken of a machine that was started, and sampled for so long."""
+    await services.handlers["machine.start"](START)
+    await services.handlers["sample.start"]({"interface": None})
+    await asyncio.sleep(seconds)
+    return await services.handlers["sample.take"]({})
+
+
+def test_samples_that_nobody_took_end_with_their_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StubMachine, "first_pid", os.getpid())
+
+    async def story(services: MachineServices) -> None:
+        await services.handlers["machine.start"](START)
+        await services.handlers["sample.start"]({"interface": None})
+        await services.handlers["sample.stop"]({})
+        await services.handlers["machine.end"]({})
+        assert (await services.handlers["sample.take"]({}))["samples"] == []
+        monkeypatch.setattr(StubMachine, "first_pid", os.getpid() - len(StubMachine.started))
+        assert (await sampled(services, 0.1))["samples"], "the next one is sampled"
+
+    play(story)
+
+
 def test_a_host_on_which_a_sample_costs_much_is_sampled_less_often(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -239,10 +262,7 @@ def test_a_host_on_which_a_sample_costs_much_is_sampled_less_often(
     monkeypatch.setattr(StubMachine, "first_pid", os.getpid())
 
     async def story(services: MachineServices) -> None:
-        await services.handlers["machine.start"](START)
-        await services.handlers["sample.start"]({"interface": None})
-        await asyncio.sleep(0.4)
-        taken = await services.handlers["sample.take"]({})
+        taken = await sampled(services, 1.0)
         due_ns = sorted(s["due_ns"] for s in taken["samples"] if s["kind"] == "host")[:-1]
         assert len(due_ns) >= 2
         for one, next_one in pairwise(due_ns):
@@ -262,10 +282,7 @@ def test_a_counter_that_cannot_be_read_is_told_and_the_others_go_on(
     monkeypatch.setattr(StubMachine, "first_pid", os.getpid())
 
     async def story(services: MachineServices) -> None:
-        await services.handlers["machine.start"](START)
-        await services.handlers["sample.start"]({"interface": None})
-        await asyncio.sleep(0.1)
-        taken = await services.handlers["sample.take"]({})
+        taken = await sampled(services, 0.1)
         assert taken["faults"] == ["host: no such counter"], "once, however often"
         assert {sample["kind"] for sample in taken["samples"]} == {"migrate"}
 
