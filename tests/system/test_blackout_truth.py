@@ -19,6 +19,9 @@ then those say what can be asked of the instrument."""
 EARLIEST_MS = 1.5
 """A gap cannot be shorter than its pause but for this: QEMU's main thread, or with STOP the monitor, must run before the
 vCPU halts; beats that were in flight are stamped later than they were sent. A busy host may put more between."""
+STOPPED_MIGRATIONS = 3
+"""A host that keeps the observer from a core just then shortens one blackout in dozens by milliseconds (4.8 were seen); a
+fault of the instrument shortens all."""
 
 
 def test_pauses_of_known_length_are_seen(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,6 +52,19 @@ def test_the_blackout_of_a_stopped_migration(
     pair: Pair, write_rate: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two machines, one clock: from the source's STOP to the destination's RESUME."""
+    errors_ms = []
+    for _ in range(STOPPED_MIGRATIONS):
+        true_ms, seen_ms = stopped_migration(pair, write_rate)
+        with capsys.disabled():
+            print(f"\nstop_and_copy, {write_rate}: true {true_ms:.2f} ms, seen {seen_ms:.2f} ms")
+        assert true_ms > 400, "64 MiB do not cross 1 Gbit/s in less"
+        assert math.isclose(seen_ms, true_ms, abs_tol=20)
+        errors_ms.append(seen_ms - true_ms)
+    assert median(errors_ms) > -EARLIEST_MS
+
+
+def stopped_migration(pair: Pair, write_rate: str) -> tuple[float, float]:
+    """Its blackout as both QEMUs tell it, and as the beats do, in ms."""
     raw = run_trial(pair, campaign(guest={"write_rate": write_rate}, algorithm="stop_and_copy"))
     assert raw.outcome == "completed", raw.reason
     true_ms = (moment_ns(raw, "RESUME", "destination") - moment_ns(raw, "STOP", "source")) / 1e6
@@ -56,9 +72,4 @@ def test_the_blackout_of_a_stopped_migration(
     source, destination = (
         beats[beats["side"] == side]["t_ns"] for side in ("source", "destination")
     )
-    seen_ms = float(destination.min() - source.max()) / 1e6
-    with capsys.disabled():
-        print(f"\nstop_and_copy, {write_rate}: true {true_ms:.2f} ms, seen {seen_ms:.2f} ms")
-    assert true_ms > 400, "64 MiB do not cross 1 Gbit/s in less"
-    assert math.isclose(seen_ms, true_ms, abs_tol=20)
-    assert seen_ms > true_ms - EARLIEST_MS
+    return true_ms, float(destination.min() - source.max()) / 1e6
