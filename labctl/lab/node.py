@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from typing import Any, NoReturn, Protocol
@@ -57,7 +57,8 @@ class Node:
         self._ids = itertools.count(1)
         self._waiting: dict[int, Future[Any]] = {}
         self._lock = threading.Lock()
-        self._lost: NodeLost | None = None
+        self.over: Future[NoReturn] = Future()
+        """fails with NodeLost as soon as the channel has ended, or the agent did not answer"""
         self._noise: deque[str] = deque(maxlen=_NOISE_LINES)
         self._reader = threading.Thread(target=self._read, name=f"node-{name}", daemon=True)
         self._reader.start()
@@ -65,14 +66,14 @@ class Node:
     @property
     def lost(self) -> bool:
         """Whether the channel has ended, or the agent did not answer."""
-        return self._lost is not None
+        return self.over.done()
 
     def begin(self, do: str, **parameters: Any) -> Future[Any]:
         """Send a request; its answer comes by the future (NodeError, NodeLost, WaitTimeout)."""
         future: Future[Any] = Future()
         with self._lock:
-            if self._lost is not None:
-                raise self._lost
+            if self.over.done():
+                self.over.result()
             number = next(self._ids)
             self._waiting[number] = future
         try:
@@ -91,15 +92,15 @@ class Node:
         wait: str,
         wait_s: float,
         *,
-        unless: Future[NoReturn] | None = None,
+        unless: Collection[Future[NoReturn]] = (),
     ) -> Any:
-        """The answer to a request that was begun; or the error of `unless`, when that comes first."""
+        """The answer to a request that was begun; or the error of one of `unless`, when that comes first."""
         wait_s *= self._patience
-        first = {future} if unless is None else {future, unless}
-        wait_for(first, wait_s, FIRST_COMPLETED)
+        wait_for({future, *unless}, wait_s, FIRST_COMPLETED)
         if not future.done():
-            if unless is not None and unless.done():
-                unless.result()
+            for over in unless:
+                if over.done():
+                    over.result()
             timeout = WaitTimeout(wait, wait_s, place=f"node {self.name}")
             self._end(f"it did not answer: {timeout.fault}")
             raise timeout
@@ -149,10 +150,11 @@ class Node:
         words = "\n".join([*self._noise, self._channel.last_words()]).strip()
         lost = NodeLost(fault + (f": {words}" if words else ""), place=f"node {self.name}")
         with self._lock:
-            lost = self._lost = self._lost or lost
+            if not self.over.done():
+                self.over.set_exception(lost)
             waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
-            future.set_exception(lost)
+            future.set_exception(self.over.exception())
 
 
 def _error(name: str, error: dict[str, str]) -> Exception:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any, NoReturn
 
 from labctl.campaign.capabilities import Capabilities
@@ -69,7 +70,7 @@ class Bench:
         self.clocks.of_sides(watching.offsets)
 
     def beat(self, side: str, name: str, timeout_s: float, **wanted: Any) -> dict[str, Any]:
-        """Wait until a side's beats are as wanted, or its QEMU ends; the observer's state then."""
+        """Wait until a side's beats are as wanted, or its QEMU ends or its node is lost; the observer's state then."""
         self._heed_stop()
         answer = self.observer.begin(
             "observe.wait", side=side, name=name, timeout_s=timeout_s, **wanted
@@ -77,7 +78,7 @@ class Bench:
         wait_s = timeout_s + node_waits.ANSWER_GRACE_S
         with _repeated_when_a_relay_fails():
             state: dict[str, Any] = self.observer.result(
-                answer, name, wait_s, unless=self._over[side]
+                answer, name, wait_s, unless=self._deaths(side)
             )
         return state
 
@@ -181,10 +182,14 @@ class Bench:
             self._over[side].set_exception(NodeError(fault, code=code, place=place))
 
     def heed_deaths(self) -> None:
-        """Go on only while both QEMUs and the guest are there. NodeError with what became of one that is not."""
-        for over in self._over.values():
+        """Go on only while both QEMUs, their nodes and the guest are there. NodeError with what became of one that is not."""
+        for over in chain.from_iterable(map(self._deaths, SIDES)):
             if over.done():
                 over.result()
+
+    def _deaths(self, side: str) -> tuple[Future[NoReturn], ...]:
+        """What ends a wait for a side's beats: they fail when its QEMU, its guest or its node are no more."""
+        return self._over[side], self.ends[side].node.over
 
     @property
     def ended(self) -> dict[str, str]:

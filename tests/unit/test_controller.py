@@ -221,6 +221,19 @@ def test_a_trial_whose_node_is_lost_is_repeated(session: Session, service: str) 
     assert len(session.labs[0].channels) == 6, "the pair was opened anew, once"
 
 
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_nobody_waits_for_the_beats_of_a_side_whose_node_is_lost(
+    session: Session, side: str
+) -> None:
+    """The observer hears nothing of it, and would wait: with a large memory for minutes."""
+    started = time.monotonic()
+    summary = session.run([Script(vanishes=side)])
+    assert dict(summary.outcomes) == {"completed": 1}
+    (attempt,) = session.stored.attempts(1)
+    assert "its agent has ended" in (attempt.record.reason or "")
+    assert time.monotonic() - started < 5
+
+
 def test_what_failed_while_a_node_was_lost_is_repeated_too(session: Session) -> None:
     """A killed agent takes its QEMU along: what the others see of that is no result."""
     summary = session.run([Script(status="failed", lose="source:sample.take")])

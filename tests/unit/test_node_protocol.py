@@ -173,12 +173,22 @@ def test_something_else_may_end_a_wait(node: Node, wire: Wire) -> None:
     asked = node.begin("observe.wait")
     died.set_exception(NodeError("QEMU ended"))
     with pytest.raises(NodeError, match="QEMU ended"):
-        node.result(asked, "beats", 30, unless=died)
+        node.result(asked, "beats", 30, unless=[died])
     assert not node.lost
     answered = node.begin("observe.wait")
     wire.say(response(wire.sent[1]["id"], "beats"))
     assert answered.result(5) == "beats"
-    assert node.result(answered, "beats", 5, unless=died) == "beats", "an answer that came counts"
+    assert node.result(answered, "beats", 5, unless=[died]) == "beats", "an answer that came counts"
+
+
+def test_a_wait_on_one_node_ends_when_another_one_is_lost(node: Node) -> None:
+    other_wire = Wire()
+    other = Node("b", other_wire)
+    asked = node.begin("observe.wait")
+    other_wire.say(b"")
+    with pytest.raises(NodeLost, match="node b: its agent has ended"):
+        node.result(asked, "beats", 30, unless=[other.over])
+    assert (node.lost, other.lost) == (False, True)
 
 
 def test_events_are_told_in_order_and_a_listener_that_fails_silences_nothing(

@@ -67,6 +67,8 @@ class FakeChannel:
         answer = self._answer(do, parameters)
         if answer is not None:
             self._put(encode({"id": request["id"], **answer}))
+        if do == "machine.start" and script.vanishes == self._side:
+            self.close(0.0)
 
     def receive(self) -> bytes:
         """The next line, empty at the end."""
@@ -178,8 +180,8 @@ class FakeChannel:
         return _ok({})
 
     def _observe_wait(self, asked: dict[str, Any]) -> dict[str, Any] | None:
-        if self._pair.script.dies == asked["side"]:
-            return None  # a real node would wait to the time-out; its QEMU's end is told before
+        if asked["side"] in {self._pair.script.dies, self._pair.script.vanishes}:
+            return None  # a real one would wait to the time-out; what became of that side is known before
         if self._world.wait(asked["side"], asked):
             return _ok(self._world.state())
         message = f"{asked['name']}: not within {asked['timeout_s']:g} s"

@@ -29,6 +29,8 @@ class Script:
     """the request that is never answered"""
     dies: str | None = None
     """the side whose QEMU ends by itself as soon as it was started"""
+    vanishes: str | None = None
+    """the side whose node is lost as soon as its QEMU was started"""
     load: float = 1.0
     """what is reached of the write rate asked"""
     link: float = 1.0
