@@ -82,9 +82,16 @@ class Node:
             self._end(f"it cannot be reached: {error}")
         return future
 
-    def call(self, do: str, *, wait_s: float = waits.QUESTION_S, **parameters: Any) -> Any:
-        """A request and its answer, within `wait_s`. NodeError, NodeLost, WaitTimeout."""
-        return self.result(self.begin(do, **parameters), do, wait_s)
+    def call(
+        self,
+        do: str,
+        *,
+        wait_s: float = waits.QUESTION_S,
+        unless: Collection[Future[NoReturn]] = (),
+        **parameters: Any,
+    ) -> Any:
+        """A request and its answer, as :meth:`result` waits for it. NodeError, NodeLost, WaitTimeout."""
+        return self.result(self.begin(do, **parameters), do, wait_s, unless=unless)
 
     def result(
         self,
@@ -94,7 +101,7 @@ class Node:
         *,
         unless: Collection[Future[NoReturn]] = (),
     ) -> Any:
-        """The answer to a request that was begun; or the error of one of `unless`, when that comes first."""
+        """The answer to a request that was begun, within `wait_s`; or the error of one of `unless`, when that comes first."""
         wait_s *= self._patience
         wait_for({future, *unless}, wait_s, FIRST_COMPLETED)
         if not future.done():

@@ -178,6 +178,7 @@ class Pair:
         measured: dict[str, Any] = source.node.call(
             "link.measure",
             wait_s=waits.LINK_MEASUREMENT_S + waits.ROUND_TRIPS * round_trip_s,
+            unless=[destination.node.over],
             interface=source.interface,
             address=destination.address,
             port=port,

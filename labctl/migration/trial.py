@@ -159,7 +159,10 @@ class TrialRun:
         self._enter("precopy")
         wait_s = schedule.hard_limit_s + node_waits.ANSWER_GRACE_S
         result: dict[str, Any] = self._bench.ends["source"].node.call(
-            "schedule.run", wait_s=wait_s, schedule=schedule.for_source()
+            "schedule.run",
+            wait_s=wait_s,
+            unless=[self._bench.ends["destination"].node.over, self._bench.observer.over],
+            schedule=schedule.for_source(),
         )
         on_observer = self._bench.clocks.on_observer
         self.raw.times_ns["migrate_start"] = on_observer("source", result["start_ns"])

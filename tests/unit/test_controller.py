@@ -221,13 +221,23 @@ def test_a_trial_whose_node_is_lost_is_repeated(session: Session, service: str) 
     assert len(session.labs[0].channels) == 6, "the pair was opened anew, once"
 
 
-@pytest.mark.parametrize("side", ["source", "destination"])
-def test_nobody_waits_for_the_beats_of_a_side_whose_node_is_lost(
-    session: Session, side: str
-) -> None:
-    """The observer hears nothing of it, and would wait: with a large memory for minutes."""
+AWAITED = {
+    "the link's measurement": Script(vanishes=("b", "a:link.measure"), ignore="a:link.measure"),
+    "the first beat": Script(vanishes=("source", "source:machine.start")),
+    "the migration, its destination gone": Script(
+        vanishes=("destination", "source:schedule.run"), ignore="source:schedule.run"
+    ),
+    "the migration, its observer gone": Script(
+        vanishes=("observer", "source:schedule.run"), ignore="source:schedule.run"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", AWAITED)
+def test_nobody_waits_for_what_a_lost_node_would_have_done(session: Session, what: str) -> None:
+    """Another one is asked, which does not know, and would wait: with a large memory for minutes."""
     started = time.monotonic()
-    summary = session.run([Script(vanishes=side)])
+    summary = session.run([AWAITED[what]])
     assert dict(summary.outcomes) == {"completed": 1}
     (attempt,) = session.stored.attempts(1)
     assert "its agent has ended" in (attempt.record.reason or "")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from labctl.lab.fake.script import FakePair
 from labctl.lab.fake.world import BLACKOUT_NS, PAGE_BYTES, World
-from labctl.node.protocol import decode, encode, event, failure, pack
+from labctl.node.protocol import decode, encode, event, pack
 
 RDMA_PORT: Final = {
     "device": "fake_0", "port": 1, "provider": "rxe", "link_layer": "Ethernet", "state": "ACTIVE", "mtu_bytes": 1024,
@@ -58,17 +58,11 @@ class FakeChannel:
         if pair.concerns(script.lose, self._role, do, parameters):
             self.close(0.0)
             return
-        if pair.concerns(script.ignore, self._role, do, parameters):
-            return
-        for named, (code, message) in script.fail.items():
-            if pair.concerns(named, self._role, do, parameters):
-                self._put(encode(failure(request["id"], code, message)))
-                return
-        answer = self._answer(do, parameters)
+        answer = self._scripted(do, parameters)
         if answer is not None:
             self._put(encode({"id": request["id"], **answer}))
-        if do == "machine.start" and script.vanishes == self._side:
-            self.close(0.0)
+        if script.vanishes and pair.concerns(script.vanishes[1], self._role, do, parameters):
+            pair.lose(script.vanishes[0])
 
     def receive(self) -> bytes:
         """The next line, empty at the end."""
@@ -107,6 +101,16 @@ class FakeChannel:
             self._changed.notify_all()
 
     # --- as a node ---
+
+    def _scripted(self, do: str, parameters: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer that the script has for a request, or a node's."""
+        pair, script = self._pair, self._pair.script
+        if pair.concerns(script.ignore, self._role, do, parameters):
+            return None
+        for named, (code, message) in script.fail.items():
+            if pair.concerns(named, self._role, do, parameters):
+                return {"error": {"code": code, "message": message}}
+        return self._answer(do, parameters)
 
     def _answer(self, do: str, parameters: dict[str, Any]) -> dict[str, Any] | None:
         """The answer's `ok` or `error`; None for no answer at all."""
@@ -180,7 +184,10 @@ class FakeChannel:
         return _ok({})
 
     def _observe_wait(self, asked: dict[str, Any]) -> dict[str, Any] | None:
-        if asked["side"] in {self._pair.script.dies, self._pair.script.vanishes}:
+        script = self._pair.script
+        if asked["side"] == script.dies or (
+            script.vanishes and asked["side"] == script.vanishes[0]
+        ):
             return None  # a real one would wait to the time-out; what became of that side is known before
         if self._world.wait(asked["side"], asked):
             return _ok(self._world.state())

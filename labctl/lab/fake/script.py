@@ -29,8 +29,10 @@ class Script:
     """the request that is never answered"""
     dies: str | None = None
     """the side whose QEMU ends by itself as soon as it was started"""
-    vanishes: str | None = None
-    """the side whose node is lost as soon as its QEMU was started"""
+    vanishes: tuple[str, str] | None = None
+    """a side or a node's role, and the request (its own or another's) after which that node is lost; the request is dealt with
+    as ever
+    """
     load: float = 1.0
     """what is reached of the write rate asked"""
     link: float = 1.0
@@ -70,6 +72,9 @@ class Channel(Protocol):
     def drain(self) -> None:
         """Wait until all that was told has been heard."""
 
+    def close(self, timeout_s: float) -> None:
+        """End it: the node is lost."""
+
 
 class FakePair:
     """What the three nodes of one pair share: the attempt at hand and its machine."""
@@ -96,6 +101,11 @@ class FakePair:
             self._over = True
         elif do == "machine.start":
             self.sides[role] = parameters["machine"]["name"]
+
+    def lose(self, who: str) -> None:
+        """End the channel of the node that has that side, or that role."""
+        roles = {side: role for role, side in self.sides.items()}
+        self.channels[roles.get(who, who)].close(0.0)
 
     def concerns(self, request: str | None, role: str, do: str, parameters: dict[str, Any]) -> bool:
         """Whether a script's name of a request means this one."""
