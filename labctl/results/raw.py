@@ -131,7 +131,8 @@ def from_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         ResultsError: there is none, it is damaged, or a newer labctl wrote it.
     """
     try:
-        with path.open("rb") as file:
+        # Arrow's own file, not Python's: a thread of Arrow that still holds that as Python exits aborts the process.
+        with pa.OSFile(str(path)) as file:
             table = pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False)
     except (OSError, pa.ArrowException) as error:
         raise ResultsError(f"cannot be read: {error}", place=str(path)) from None
