@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from typing import Any, NoReturn, Protocol
@@ -72,8 +72,7 @@ class Node:
         """Send a request; its answer comes by the future (NodeError, NodeLost, WaitTimeout)."""
         future: Future[Any] = Future()
         with self._lock:
-            if self.over.done():
-                self.over.result()
+            heed([self.over])
             number = next(self._ids)
             self._waiting[number] = future
         try:
@@ -105,9 +104,7 @@ class Node:
         wait_s *= self._patience
         wait_for({future, *unless}, wait_s, FIRST_COMPLETED)
         if not future.done():
-            for over in unless:
-                if over.done():
-                    over.result()
+            heed(unless)
             timeout = WaitTimeout(wait, wait_s, place=f"node {self.name}")
             self._end(f"it did not answer: {timeout.fault}")
             raise timeout
@@ -162,6 +159,13 @@ class Node:
             waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             future.set_exception(self.over.exception())
+
+
+def heed(ends: Iterable[Future[NoReturn]]) -> None:
+    """Raise the error of the first that has come; nothing while none has."""
+    for end in ends:
+        if end.done():
+            end.result()
 
 
 def _error(name: str, error: dict[str, str]) -> Exception:

@@ -13,6 +13,7 @@ from labctl.campaign.profiles import Profile
 from labctl.campaign.specs import GuestSpec
 from labctl.errors import LabctlError, NodeError, NodeLost
 from labctl.lab import waits as node_waits
+from labctl.lab.node import heed
 from labctl.lab.pair import End, Pair
 from labctl.migration import waits
 from labctl.migration.clocks import ObserversClock
@@ -183,9 +184,7 @@ class Bench:
 
     def heed_deaths(self) -> None:
         """Go on only while both QEMUs, their nodes and the guest are there. NodeError with what became of one that is not."""
-        for over in chain.from_iterable(map(self._deaths, SIDES)):
-            if over.done():
-                over.result()
+        heed(chain.from_iterable(map(self._deaths, SIDES)))
 
     def _deaths(self, side: str) -> tuple[Future[NoReturn], ...]:
         """What ends a wait for a side's beats: they fail when its QEMU, its guest or its node are no more."""
