@@ -277,19 +277,31 @@ class Observer:
             elif isinstance(record, Report):
                 self.reports.append(dict(as_dict(record), side=side, t_ns=t_ns))
                 self._on_change()
-        for beat_ns, beat in zip(self._stamps(beats, chunk.came_ns, t_ns), beats):
-            self._beat(max(beat_ns, self.last_ns[side]), side, beat)
+        switched = side == "destination" and not self.count[side]
+        # No beat comes before those of its side that were read already; the destination's first, not before the source's.
+        earliest_ns = self.last_ns["source" if switched else side]
+        for beat_ns, beat in zip(self._stamps(beats, chunk.came_ns, t_ns, switched), beats):
+            earliest_ns = max(beat_ns, earliest_ns)
+            self._beat(earliest_ns, side, beat)
 
-    def _stamps(self, beats: list[Beat], came_ns: int, read_ns: int) -> list[int]:
+    def _stamps(
+        self, beats: list[Beat], came_ns: int, read_ns: int, switched: bool = False
+    ) -> list[int]:
         """When each of the beats came that were read together.
 
         The first did so at the latest when its bytes were heard, the last when it was read. Both say how far the host's clock
-        is at most ahead of the guest's; the lesser holds.
+        is at most ahead of the guest's; the lesser holds. `switched`: the first of them is the destination's first. The
+        guest may have read its clock for it on the source (20 ms before its end there were seen on a busy host), so that the
+        clock says nothing of when it came: it did when its bytes were heard, and before the next.
         """
         tsc_hz = self.hello.get("tsc_hz")
         if not beats or not tsc_hz:
             return [read_ns] * len(beats)
         guest_ns = [beat.tsc * 1_000_000_000 // tsc_hz for beat in beats]
+        if switched:
+            ahead_ns = read_ns - guest_ns[-1]
+            others_ns = [at + ahead_ns for at in guest_ns[1:]]
+            return [min([came_ns, *others_ns]), *others_ns]
         ahead_ns = min(came_ns - guest_ns[0], read_ns - guest_ns[-1])
         return [min(at + ahead_ns, read_ns) for at in guest_ns]
 

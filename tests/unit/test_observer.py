@@ -202,6 +202,28 @@ class TestStamps:
         assert sent_ms - 2 <= after <= time.monotonic_ns() / 1e6
         assert next_ - after == pytest.approx(1)
 
+    def test_a_beat_that_the_guest_began_on_the_source_came_when_it_was_heard(
+        self, known: Stage
+    ) -> None:
+        """Its clock was read 20 ms before the guest, which wrote nothing meanwhile, was stopped; those after it say when they came."""
+        known.send("source", beat(10))
+        self.stamps_ms(known, 1)
+        time.sleep(0.005)
+        sent_ms = time.monotonic_ns() / 1e6
+        known.send("destination", beat(11) + beat(31) + beat(32))
+        source, first, second, third = self.stamps_ms(known, 3, "destination")
+        assert source < sent_ms - 4
+        assert sent_ms <= first <= second <= third <= time.monotonic_ns() / 1e6
+        assert third - second == pytest.approx(1)
+
+    def test_the_destination_is_not_heard_before_the_source(self, known: Stage) -> None:
+        """Both had written when the observer came to it."""
+        known.send("source", beat(10) + beat(11))
+        known.send("destination", beat(12) + beat(50))
+        known.until(lambda: known.observer.count["source"] == 2)
+        *_, last, first, _ = self.stamps_ms(known, 2, "destination")
+        assert last <= first
+
     def test_stamps_never_go_back(self, known: Stage) -> None:
         known.send("source", beat(10))
         first = self.stamps_ms(known, 1)[0]
