@@ -31,7 +31,8 @@ def main() -> None:
             seen = shown(suite, first=suite == asked[0])
         except Unmet as error:
             sys.exit(str(error))
-        print(f"{suite}: {dict(seen.frame['outcome'].value_counts())}")
+        outcomes = seen.frame["outcome"].value_counts()
+        print(f"{suite}:", ", ".join(f"{count} {name}" for name, count in outcomes.items()))
         if suite in SUITES:
             write_table(seen)
         if suite == SUITES[-1]:
