@@ -291,8 +291,8 @@ class Observer:
 
         The first did so at the latest when its bytes were heard, the last when it was read. Both say how far the host's clock
         is at most ahead of the guest's; the lesser holds. `switched`: the first of them is the destination's first. The
-        guest may have read its clock for it on the source (20 ms before its end there were seen on a busy host), so that the
-        clock says nothing of when it came: it did when its bytes were heard, and before the next.
+        guest may have read its clock for it on the source (on a busy host 20 ms before it was stopped there), so that the clock
+        says nothing of when it came: it did when its bytes were heard, and before the next.
         """
         tsc_hz = self.hello.get("tsc_hz")
         if not beats or not tsc_hz:
