@@ -297,11 +297,10 @@ class Observer:
         tsc_hz = self.hello.get("tsc_hz")
         if not beats or not tsc_hz:
             return [read_ns] * len(beats)
-        guest_ns = [beat.tsc * 1_000_000_000 // tsc_hz for beat in beats]
         if switched:
-            ahead_ns = read_ns - guest_ns[-1]
-            others_ns = [at + ahead_ns for at in guest_ns[1:]]
+            others_ns = self._stamps(beats[1:], read_ns, read_ns)
             return [min([came_ns, *others_ns]), *others_ns]
+        guest_ns = [beat.tsc * 1_000_000_000 // tsc_hz for beat in beats]
         ahead_ns = min(came_ns - guest_ns[0], read_ns - guest_ns[-1])
         return [min(at + ahead_ns, read_ns) for at in guest_ns]
 
