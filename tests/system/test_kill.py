@@ -31,7 +31,7 @@ CAMPAIGN = campaign(
     guest={"working_set": "4MiB"},
     matrix={"algorithm": ["stop_and_copy", "precopy", "postcopy", "hybrid"]},
     timing={"baseline": "200ms", "settle": "100ms"},
-    repetitions=4,
+    repetitions=6,  # so many that the kills, of which some wait for results, are over first
     warmups=1,
 )
 MOMENTS = (None,) * 10 + (0,) * 14 + (1,) * 5 + (2,)
@@ -185,12 +185,12 @@ def test_killed_nodes_cost_an_attempt_and_no_trial(
     campaigning: Campaigning, chance: random.Random
 ) -> None:
     """The controller starts them again by itself, or ends and is resumed where they die too early."""
-    kills, began = 0, time.monotonic()
-    hit: Counter[int] = Counter()
+    moments, began = chance.sample(MOMENTS, KILLS), time.monotonic()
+    kills, hit = 0, Counter[int]()
     for _ in range(GOES_AT_MOST):
         process = campaigning.go()
         while kills < KILLS and process.poll() is None:
-            ended = chance.choice(MOMENTS)
+            ended = moments[kills]
             if hit[campaigning.results] >= MAX_ATTEMPTS - 2:
                 ended = 1  # a trial that always loses its node is given up, rightly
             if ended is not None:
@@ -207,6 +207,7 @@ def test_killed_nodes_cost_an_attempt_and_no_trial(
             print(f"kill {kills}: {at_s:.0f} s, node {agent.role}, {campaigning.results} results")
         if kills == KILLS:
             break
+        assert process.wait(GO_S) != 0, f"the campaign was over after {kills} kills"
         campaigning.check_as_it_stands()
     status = process.wait(GO_S)
     print(f"exit status after the last kill: {status}")
